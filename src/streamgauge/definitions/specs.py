@@ -1,6 +1,7 @@
-"""What features, observations, labels, models and policies mean, as frozen trees: the form that is hashed and computed.
+"""What features, observations, labels, models and policies mean: frozen trees, the form that is hashed and computed.
 
-The classes and operators a user writes (`streamgauge.definitions.rows` and its neighbours) build these specs; everything
+The classes and operators a user writes (`streamgauge.definitions.rows` and its neighbours) build these specs;
+everything
 behind them (the kernel, the oracles, the dataset, the scorer) reads only specs.
 
 A **tree** is a nested tuple whose first item names its node.
@@ -25,7 +26,7 @@ Feature expressions (float64, null with any null unless said)::
 Feature predicates (three-valued)::
 
     ("eq" | "ne" | "lt" | "le" | "gt" | "ge", expression, expression)
-    ("is_null", expression)  ("and" | "or", p, q)  ("not", p)
+    ("is_null", expression)("and" | "or", p, q)("not", p)
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class WindowSpec:
     """Which events of the rows an aggregate sees.
 
     Attributes:
-        kind: ``duration`` is (t − width, t]; ``last`` the newest ``n`` live events of the stream within reach; ``life`` all
+        kind: ``duration`` is (t − width, t]; ``last`` the newest ``n`` live events of the stream within reach;
+            ``life`` all
             up to t.
         width_us: The duration's width, or the reach of ``last``, in µs; 0 for ``life``.
         n: How many events ``last`` takes; 0 otherwise.
@@ -101,7 +103,8 @@ class FeatureSpec:
         name: ``CashFlow.inflow_sum_30d``; for an observed field ``Application.amount``.
         expression: How it is computed.
         role: The entity field the feature belongs to (``account``).
-        levels: For a closed category, its levels in order of their codes; an empty tuple for an open one; None for numbers.
+        levels: For a closed category, its levels in order of their codes; an empty tuple for an open one; None for
+            numbers.
         risk: ``up`` or ``down`` where the feature must move risk one way, else None.
         code: Its adverse action reason code, or None.
         reason: The reason's text, or None.

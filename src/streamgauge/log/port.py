@@ -1,0 +1,106 @@
+"""The event log: the durable order of what was accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from streamgauge.definitions.schema import StreamSpec
+    from streamgauge.events.record import NewRecord, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A record, or a whole event, that was not accepted, and why.
+
+    Attributes:
+        number: Its number in the quarantine (0 before it is stored).
+        stream: The stream's name, or an empty string where the event names none.
+        entity: The entity key, or an empty string.
+        event_id: The event's id, or an empty string.
+        reason: Machine-readable: ``unknown_stream missing_field unknown_field wrong_type out_of_range unknown_level
+            bad_time too_late too_early bad_revision conflict identity_changed malformed``.
+        detail: The sentence for a person.
+        body: The event as it came, JSON text (bounded in length).
+        at: When it was refused, µs.
+        position: The position of the record in the log for ``conflict`` and ``identity_changed``, else None.
+    """
+
+    stream: str
+    entity: str
+    event_id: str
+    reason: str
+    detail: str
+    body: str
+    at: int
+    position: int | None = None
+    number: int = 0
+
+
+class Log(Protocol):
+    """The durable order of events.
+
+    One process appends; any thread of it may read while another appends. A record is visible to every read that starts
+    after `append` returned. Positions strictly increase with the order of appending; gaps are allowed.
+    """
+
+    def append(self, records: Sequence[NewRecord], now_us: int) -> list[Record | Quarantined]:
+        """Accept records durably, in order, in one group commit; answer for each, in order.
+
+        A record outside −tolerance ≤ known_at − event_time ≤ lateness is not accepted: it is stored in the
+        quarantine with
+        the reason ``too_late`` or ``too_early`` in the same commit. ``accepted_at`` is max(now_us, the log's last).
+
+        Raises:
+            OSError: The disk refused; nothing of the batch was accepted.
+        """
+
+    def quarantine(self, items: Sequence[Quarantined]) -> list[int]:
+        """Store refused events durably and return their numbers; a position is quarantined once."""
+
+    def quarantined(self, *, number: int | None = None, last: int = 100) -> list[Quarantined]:
+        """Return one refused event by number, or the newest ones, newest first."""
+
+    def quarantine_counts(self) -> dict[str, int]:
+        """Return how many were refused, by reason."""
+
+    def last_position(self) -> int:
+        """Return the newest position, 0 for an empty log."""
+
+    def last_accepted_at(self) -> int:
+        """Return the ``accepted_at`` of the newest record, 0 for an empty log."""
+
+    def read_after(self, position: int, limit: int) -> list[Record]:
+        """Return up to ``limit`` records with greater positions, in order of position."""
+
+    def read_entity(self, entity: str, up_to: int | None = None) -> list[Record]:
+        """Return one entity's records with positions up to ``up_to`` (all if None), in order of position."""
+
+    def read_by_entity(
+        self, entities: Sequence[str] | None = None, up_to: int | None = None
+    ) -> Iterator[tuple[str, list[Record]]]:
+        """Yield (entity, its records in order of position) for the named entities, or for all in order of their key."""
+
+    def find(self, stream: str, entity: str, event_id: str) -> Record | None:
+        """Return the first record of an event, or None."""
+
+    def get(self, position: int) -> Record | None:
+        """Return the record at a position, or None."""
+
+    def entities(self, role: str | None = None) -> list[str]:
+        """Return the keys of all entities (of one role), sorted."""
+
+    def register_schema(self, spec: StreamSpec) -> int:
+        """Return the number of this form of a stream's fields, storing it the first time it is seen."""
+
+    def schema(self, number: int) -> StreamSpec:
+        """Return the stream as it was declared under a schema number."""
+
+    def text_of(self, value: int) -> str | None:
+        """Return the text of an open category's hash, or None where it was never accepted."""
+
+    def close(self) -> None:
+        """Release the files; further calls fail."""
