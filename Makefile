@@ -1,22 +1,89 @@
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
+PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+# Set-up speaks on standard error only: with --json in ARGS, standard output holds the JSON and nothing else.
+say = printf '%s\n' $(1) >&2
+# The pins that are installed: the core, and what an earlier dev-venv or bench-venv added to it.
+pins = requirements/core.txt $(patsubst $(VENV)/.%,requirements/%.txt,$(wildcard $(VENV)/.dev $(VENV)/.bench))
+define install
+	@$(call say,"Installing $(strip $(1))")
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes $(1) >&2
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable . >&2
+	@touch $@
+endef
+
 .PHONY: help
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: venv
+venv: $(VENV)/.core ## Set up .venv with what the project needs to run (PYTHON= chooses the interpreter)
+
+.PHONY: dev-venv
+dev-venv: $(VENV)/.dev ## Add what tests, linters and docs need
+
+.PHONY: bench-venv
+bench-venv: $(VENV)/.bench ## Add the peers that benchmarks measure against
+
+.PHONY: demo
+demo: venv ## Simulate a lender, train, stream and decide, live in the terminal
+	@$(BIN)/streamgauge demo $(ARGS)
+
+.PHONY: test
+test: dev-venv ## Run every test, documents and doctests included
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 .PHONY: lint
-lint: ## ruff, format, types, import contracts
+lint: dev-venv ## Check style, format, types and import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports --no-logo
 
-.PHONY: test
-test: ## Run the tests
-	@OMP_NUM_THREADS=1 $(BIN)/pytest $(ARGS)
+.PHONY: format
+format: dev-venv ## Mend style and format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: docs
+docs: dev-venv ## Build the documentation into site/
+	@$(BIN)/zensical build --clean --strict --config-file mkdocs.yml
+
+.PHONY: requirements
+requirements: ## Pin the requirements anew (UPGRADE=--upgrade takes newer versions)
+	@cd requirements && for set in uv core dev bench; do \
+		../$(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make requirements' $(UPGRADE) \
+			--output-file $$set.txt $$([[ $$set == core ]] && echo ../pyproject.toml || echo $$set.in); \
+	done
+
+.PHONY: clean
+clean: ## Remove caches and what the targets wrote; .venv stays
+	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build dist site
+	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(VENV)/.uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		$(call say,"$(PYTHON) is older than Python 3.11: name a newer one with make PYTHON=python3.12"); exit 1; }
+	@$(call say,"Setting up $(VENV) with $$($(PYTHON) --version)")
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt >&2
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.uv requirements/core.txt pyproject.toml
+	$(call install,$(pins))
+
+$(VENV)/.dev: $(VENV)/.core requirements/dev.txt
+	$(call install,$(sort $(pins) requirements/dev.txt))
+
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+	$(call install,$(sort $(pins) requirements/bench.txt))
