@@ -104,7 +104,8 @@ class LiveStream:
         out: list[Flat] = []
         if not self._recent or events < 1:
             return out
-        repeats, corrections = self._rng.binomial(events, [_SHARE_REPEATED, _SHARE_CORRECTED]).tolist()
+        repeats = int(self._rng.binomial(events, _SHARE_REPEATED))
+        corrections = int(self._rng.binomial(events, _SHARE_CORRECTED))
         picks: list[int] = self._rng.integers(0, len(self._recent), repeats + corrections).tolist()
         out.extend(dict(self._recent[at]) for at in picks[:repeats])
         for at in picks[repeats:]:
