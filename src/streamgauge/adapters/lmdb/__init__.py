@@ -1,0 +1,1 @@
+"""LMDB: the states of entities in one memory-mapped file."""

@@ -1,0 +1,306 @@
+"""States of entities in LMDB: one value each, read by memory map."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import lmdb
+
+from streamgauge.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+FORMAT: Final = b"1"
+"""Changes when the keys or values of the file do."""
+
+_Result = TypeVar("_Result")
+_FIRST_MAP: Final = 1 << 28
+_LONGEST_KEY: Final = 500
+_PAGE: Final = 1_000
+_BROKEN: Final = (
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.VersionMismatchError,
+)
+
+
+class LmdbStateStore:
+    """A `streamgauge.features.store.StateStore` in a folder of its own.
+
+    Every commit is synced, so what is on disk is a whole batch even after a power cut; a file that is damaged all the
+    same is put aside (``broken-1``, …) and the store starts empty and `stale`. Read transactions last for one lookup or
+    one page of keys. The map grows by itself; readers in other processes follow.
+    """
+
+    def __init__(self, folder: Path, layout_digest: str, *, readonly: bool = False, keep: int = 100_000) -> None:
+        """Open or create the store.
+
+        Args:
+            folder: Where the files are.
+            layout_digest: The layout of the states to be written (`streamgauge.features.layout.Layout.digest`).
+            readonly: For processes that only read; they neither create, check nor drop anything.
+            keep: How many entries the outbox holds at least before the oldest are dropped.
+
+        Raises:
+            SettingsError: Read-only, and there is no store.
+        """
+        self._folder = Path(folder)
+        self._readonly = readonly
+        self._keep = keep
+        self._writing = threading.Lock()
+        self._mapping = threading.Lock()
+        self.layout_digest = layout_digest
+        self.stale = ""
+        self.unclean = False
+        self._closed = False
+        if readonly and not (self._folder / "data.mdb").exists():
+            raise SettingsError(f"There is no state store in {self._folder}. Start its owner first: `streamgauge run`.")
+        try:
+            self._open()
+        except _BROKEN as error:
+            if readonly:
+                raise
+            self._put_aside(error)
+
+    def get(self, entity: str) -> bytes | None:
+        """Return one entity's state, or None."""
+        return self.get_many([entity])[0]
+
+    def get_many(self, entities: Sequence[str]) -> list[bytes | None]:
+        """Return several states, as of one moment, in the order asked for."""
+        keys = [_key(entity) for entity in entities]
+
+        def read(txn: lmdb.Transaction) -> list[bytes | None]:
+            found = [txn.get(key, db=self._states) for key in keys]
+            return [None if value is None else _state(key, bytes(value)) for key, value in zip(keys, found, strict=True)]
+
+        return self._read(read)
+
+    def watermark(self) -> int:
+        """Return the position up to which all records are in the states, 0 in the beginning."""
+        return self._number(b"watermark")
+
+    def outbox_after(self, number: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return up to ``limit`` entries with greater numbers, in order."""
+
+        def read(txn: lmdb.Transaction) -> list[tuple[int, bytes]]:
+            found: list[tuple[int, bytes]] = []
+            cursor = txn.cursor(db=self._outbox)
+            if limit > 0 and cursor.set_range(_big(number + 1)):
+                for key, value in cursor.iternext():
+                    found.append((int.from_bytes(key, "big"), bytes(value)))
+                    if len(found) >= limit:
+                        break
+            return found
+
+        return self._read(read)
+
+    def entities(self) -> Iterator[str]:
+        """Yield the keys of all entities; each page of them is a transaction of its own."""
+        start = b""
+        while True:
+            page = self._page(start)
+            yield from (_entity(key, value) for key, value in page)
+            if len(page) < _PAGE:
+                return
+            start = page[-1][0] + b"\0"
+
+    def put_batch(self, states: Mapping[str, bytes], outbox: Sequence[bytes] = (), watermark: int | None = None) -> int:
+        """Write states, append to the outbox and move the watermark, durably and all or nothing."""
+        items = [(_key(entity), entity, state) for entity, state in states.items()]
+
+        def write(txn: lmdb.Transaction) -> int:
+            for key, entity, state in items:
+                txn.put(key, _value(key, entity, state), db=self._states)
+            number = _read_number(txn, self._meta, b"outbox")
+            if outbox:
+                for body in outbox:
+                    number += 1
+                    txn.put(_big(number), body, db=self._outbox, append=True)
+                txn.put(b"outbox", _big(number), db=self._meta)
+                self._drop_oldest(txn, number - self._keep, 2 * len(outbox))
+            if watermark is not None:
+                txn.put(b"watermark", _big(watermark), db=self._meta)
+            return number
+
+        return self._write(write)
+
+    def delete(self, entities: Sequence[str]) -> None:
+        """Drop the states of some entities."""
+        keys = [_key(entity) for entity in entities]
+
+        def write(txn: lmdb.Transaction) -> None:
+            for key in keys:
+                txn.delete(key, db=self._states)
+
+        self._write(write)
+
+    def clear(self) -> None:
+        """Drop every state and set the watermark to 0; numbers of the outbox go on."""
+
+        def write(txn: lmdb.Transaction) -> None:
+            txn.drop(self._states, delete=False)
+            txn.put(b"watermark", _big(0), db=self._meta)
+
+        self._write(write)
+
+    def close(self) -> None:
+        """Note that all is well, and release the files."""
+        if self._closed:
+            return
+        if not self._readonly:
+            self._write(lambda txn: txn.put(b"open", b"0", db=self._meta))
+        self._closed = True
+        with self._writing, self._mapping:
+            self._env.close()
+
+    def _open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        size = (self._folder / "data.mdb").stat().st_size if (self._folder / "data.mdb").exists() else 0
+        self._env = lmdb.open(
+            str(self._folder),
+            map_size=max(_FIRST_MAP, 2 * size),
+            max_dbs=3,
+            max_readers=512,
+            readonly=self._readonly,
+            readahead=False,
+            lock=True,
+        )
+        try:
+            create = not self._readonly
+            self._states = self._env.open_db(b"states", create=create)
+            self._outbox = self._env.open_db(b"outbox", create=create)
+            self._meta = self._env.open_db(b"meta", create=create)
+            if self._readonly:
+                self._check_readonly()
+            else:
+                self._env.reader_check()
+                self._adopt()
+        except BaseException:
+            self._env.close()
+            raise
+
+    def _check_readonly(self) -> None:
+        with self._env.begin() as txn:
+            layout = bytes(txn.get(b"layout", db=self._meta, default=b""))
+        if layout != self.layout_digest.encode():
+            self.stale = f"The states were written under layout {layout.decode()[:12]}, not {self.layout_digest[:12]}."
+
+    def _adopt(self) -> None:
+        """Take over what the last owner left, or drop it where it does not fit."""
+        with self._env.begin() as txn:
+            found = bytes(txn.get(b"format", db=self._meta, default=b""))
+            layout = bytes(txn.get(b"layout", db=self._meta, default=b""))
+            self.unclean = txn.get(b"open", db=self._meta) == b"1"
+        if found and found != FORMAT:
+            self.stale = f"The state store has format {found.decode()}, this version writes {FORMAT.decode()}."
+        elif layout and layout != self.layout_digest.encode():
+            self.stale = f"The states were written under layout {layout.decode()[:12]}, not {self.layout_digest[:12]}."
+        if self.stale:
+            self.clear()
+
+        def write(txn: lmdb.Transaction) -> None:
+            txn.put(b"format", FORMAT, db=self._meta)
+            txn.put(b"layout", self.layout_digest.encode(), db=self._meta)
+            txn.put(b"open", b"1", db=self._meta)
+
+        self._write(write)
+
+    def _put_aside(self, error: Exception) -> None:
+        number = 1
+        while (aside := self._folder / f"broken-{number}").exists():
+            number += 1
+        aside.mkdir()
+        for name in ("data.mdb", "lock.mdb"):
+            if (self._folder / name).exists():
+                shutil.move(self._folder / name, aside / name)
+        self._open()
+        self.stale = f"The state store was damaged ({error}); the file was put aside in {aside.name}."
+
+    def _drop_oldest(self, txn: lmdb.Transaction, through: int, at_most: int) -> None:
+        cursor = txn.cursor(db=self._outbox)
+        while at_most > 0 and cursor.first() and int.from_bytes(cursor.key(), "big") <= through:
+            cursor.delete()
+            at_most -= 1
+
+    def _page(self, start: bytes) -> list[tuple[bytes, bytes]]:
+        def read(txn: lmdb.Transaction) -> list[tuple[bytes, bytes]]:
+            cursor = txn.cursor(db=self._states)
+            page: list[tuple[bytes, bytes]] = []
+            if cursor.set_range(start) if start else cursor.first():
+                for key, value in cursor.iternext():
+                    page.append((bytes(key), bytes(value) if key[:1] == b"\xff" else b""))
+                    if len(page) >= _PAGE:
+                        break
+            return page
+
+        return self._read(read)
+
+    def _number(self, key: bytes) -> int:
+        return self._read(lambda txn: _read_number(txn, self._meta, key))
+
+    def _read(self, read: Callable[[lmdb.Transaction], _Result]) -> _Result:
+        """Run a short read transaction, following a map that another process has grown.
+
+        Resizing invalidates this process's transactions, so it and the reads take turns.
+        """
+        with self._mapping:
+            try:
+                with self._env.begin() as txn:
+                    return read(txn)
+            except lmdb.MapResizedError:
+                self._env.set_mapsize(0)
+            with self._env.begin() as txn:
+                return read(txn)
+
+    def _write(self, write: Callable[[lmdb.Transaction], _Result]) -> _Result:
+        """Run a write transaction, again in a larger map where it did not fit."""
+        with self._writing:
+            while True:
+                try:
+                    with self._env.begin(write=True) as txn:
+                        return write(txn)
+                except lmdb.MapFullError:
+                    with self._mapping:
+                        self._env.set_mapsize(2 * self._env.info()["map_size"])
+                except lmdb.MapResizedError:
+                    with self._mapping:
+                        self._env.set_mapsize(0)
+                except lmdb.DiskError as error:
+                    raise OSError(f"The state store in {self._folder} cannot be written: {error}") from error
+
+
+def _big(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def _read_number(txn: lmdb.Transaction, db: lmdb._Database, key: bytes) -> int:
+    return int.from_bytes(txn.get(key, db=db, default=b""), "big")
+
+
+def _key(entity: str) -> bytes:
+    """Return the entity itself, or 0xFF (which begins no UTF-8 text) and a hash where it is longer than LMDB's keys."""
+    key = entity.encode()
+    return key if len(key) <= _LONGEST_KEY else b"\xff" + hashlib.blake2b(key, digest_size=32).digest()
+
+
+def _value(key: bytes, entity: str, state: bytes) -> bytes:
+    if key[:1] != b"\xff":
+        return state
+    name = entity.encode()
+    return len(name).to_bytes(4, "big") + name + state
+
+
+def _state(key: bytes, value: bytes) -> bytes:
+    return value if key[:1] != b"\xff" else value[4 + int.from_bytes(value[:4], "big") :]
+
+
+def _entity(key: bytes, value: bytes) -> str:
+    return (value[4 : 4 + int.from_bytes(value[:4], "big")] if key[:1] == b"\xff" else key).decode()

@@ -1,0 +1,73 @@
+"""Where the states of entities live between events: one value per entity, beside the outbox of scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+class StateStore(Protocol):
+    """The states of all entities under one layout, the watermark they stand at, and scores still to be published.
+
+    One process writes; any thread of it, and other processes, may read meanwhile. A read sees whole batches only.
+    States are never the only copy of anything: a store that is lost, damaged or of another layout is rebuilt from the log.
+    """
+
+    @property
+    def layout_digest(self) -> str:
+        """The digest of the layout that the states were written under."""
+
+    @property
+    def stale(self) -> str:
+        """Why the states that were found on opening had to be dropped, or an empty string.
+
+        Anything but an empty string asks the owner to rebuild every state from the log: another layout, another format of
+        the store, or a damaged file.
+        """
+
+    @property
+    def unclean(self) -> bool:
+        """Whether the last owner did not close the store: its values should be checked before they are trusted."""
+
+    def get(self, entity: str) -> bytes | None:
+        """Return one entity's state, or None."""
+
+    def get_many(self, entities: Sequence[str]) -> list[bytes | None]:
+        """Return several states, as of one moment, in the order asked for."""
+
+    def put_batch(self, states: Mapping[str, bytes], outbox: Sequence[bytes] = (), watermark: int | None = None) -> int:
+        """Write states, append to the outbox and move the watermark, durably and all or nothing.
+
+        Called once for each batch of records applied, and only after the log holds them.
+
+        Args:
+            states: Encoded states by entity.
+            outbox: What is to be published, in order.
+            watermark: The position of the last record that the states hold; None leaves it where it is.
+
+        Returns:
+            The number of the newest entry of the outbox, 0 while there never was one.
+
+        Raises:
+            OSError: The disk refused; nothing was written.
+        """
+
+    def watermark(self) -> int:
+        """Return the position up to which all records are in the states, 0 in the beginning."""
+
+    def outbox_after(self, number: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return up to ``limit`` entries with greater numbers, in order; the oldest ones are dropped in time."""
+
+    def entities(self) -> Iterator[str]:
+        """Yield the keys of all entities, in no promised order; entities written meanwhile may be missing."""
+
+    def delete(self, entities: Sequence[str]) -> None:
+        """Drop the states of some entities."""
+
+    def clear(self) -> None:
+        """Drop every state and set the watermark to 0; numbers of the outbox go on."""
+
+    def close(self) -> None:
+        """Note that all is well, and release the files; further calls fail."""

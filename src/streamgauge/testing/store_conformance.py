@@ -1,0 +1,124 @@
+"""What every `StateStore` must do; an adapter's test derives from `StateStoreConformance`."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamgauge.features.store import StateStore
+
+
+class StateStoreConformance:
+    """The checks, for pytest: derive, name the class ``Test…`` and give `open_store`."""
+
+    def open_store(self, folder: Path, layout_digest: str) -> StateStore:
+        """Open or create a store of the adapter under test, kept in ``folder``."""
+        raise NotImplementedError
+
+    def test_a_new_store_is_empty_and_fits(self, tmp_path: Path) -> None:
+        """Nothing is there, and nothing has to be rebuilt."""
+        store = self.open_store(tmp_path, "a" * 64)
+        assert (store.get("account:1"), store.watermark(), list(store.entities())) == (None, 0, [])
+        assert (store.stale, store.unclean, store.layout_digest) == ("", False, "a" * 64)
+        assert store.outbox_after(0, 10) == []
+        store.close()
+
+    def test_a_batch_is_there_after_reopening(self, tmp_path: Path) -> None:
+        """States, outbox and watermark outlive the process."""
+        store = self.open_store(tmp_path, "a" * 64)
+        last = store.put_batch({"account:1": b"one", "account:2": b""}, [b"x", b"y"], watermark=7)
+        store.close()
+        again = self.open_store(tmp_path, "a" * 64)
+        assert again.get_many(["account:2", "account:3", "account:1"]) == [b"", None, b"one"]
+        assert (again.watermark(), again.unclean, again.stale) == (7, False, "")
+        assert [body for _, body in again.outbox_after(0, 10)] == [b"x", b"y"]
+        assert again.outbox_after(0, 10)[-1][0] == last
+        again.close()
+
+    def test_a_batch_without_a_watermark_leaves_it(self, tmp_path: Path) -> None:
+        """A rebuild moves it at its end only."""
+        store = self.open_store(tmp_path, "a" * 64)
+        store.put_batch({}, watermark=9)
+        store.put_batch({"account:1": b"one"})
+        assert store.watermark() == 9
+        store.close()
+
+    def test_numbers_of_the_outbox_rise_and_are_read_in_order(self, tmp_path: Path) -> None:
+        """A reader resumes after the number that it saw last."""
+        store = self.open_store(tmp_path, "a" * 64)
+        first = store.put_batch({}, [b"a"])
+        last = store.put_batch({}, [b"b", b"c"])
+        assert last > first
+        assert [body for _, body in store.outbox_after(first, 1)] == [b"b"]
+        assert [body for _, body in store.outbox_after(first, 5)] == [b"b", b"c"]
+        assert store.outbox_after(last, 5) == []
+        assert store.put_batch({}) == last
+        store.close()
+
+    def test_clearing_drops_states_and_not_the_numbers(self, tmp_path: Path) -> None:
+        """A subscriber that resumes sees no number twice."""
+        store = self.open_store(tmp_path, "a" * 64)
+        first = store.put_batch({"account:1": b"one"}, [b"a"], watermark=3)
+        store.clear()
+        assert (store.get("account:1"), store.watermark(), list(store.entities())) == (None, 0, [])
+        assert store.put_batch({}, [b"b"]) > first
+        store.close()
+
+    def test_deleted_states_are_gone(self, tmp_path: Path) -> None:
+        """Deleting what is not there is no error."""
+        store = self.open_store(tmp_path, "a" * 64)
+        store.put_batch({"account:1": b"one", "account:2": b"two"})
+        store.delete(["account:1", "account:9"])
+        assert list(store.entities()) == ["account:2"]
+        store.close()
+
+    def test_keys_of_any_length_and_alphabet_come_back(self, tmp_path: Path) -> None:
+        """An entity's id is the sender's business."""
+        names = ["account:" + "x" * 600, "account:" + "x" * 599 + "y", "client:Ωλ", "account:", "account:" + "é" * 400]
+        store = self.open_store(tmp_path, "a" * 64)
+        store.put_batch({name: name.encode() for name in names})
+        assert sorted(store.entities()) == sorted(names)
+        assert store.get_many(names) == [name.encode() for name in names]
+        store.close()
+
+    def test_every_entity_is_listed_once(self, tmp_path: Path) -> None:
+        """Also where the listing is read in pages."""
+        names = [f"account:{i:05d}" for i in range(2_500)]
+        store = self.open_store(tmp_path, "a" * 64)
+        store.put_batch(dict.fromkeys(names, b"state"))
+        assert sorted(store.entities()) == names
+        store.close()
+
+    def test_another_layout_makes_the_store_stale_and_empty(self, tmp_path: Path) -> None:
+        """States of another layout cannot be read: the owner rebuilds."""
+        store = self.open_store(tmp_path, "a" * 64)
+        store.put_batch({"account:1": b"one"}, watermark=3)
+        store.close()
+        other = self.open_store(tmp_path, "b" * 64)
+        assert "layout" in other.stale
+        assert (other.get("account:1"), other.watermark()) == (None, 0)
+        other.close()
+        assert self.open_store(tmp_path, "b" * 64).stale == ""
+
+    def test_a_reader_sees_whole_batches(self, tmp_path: Path) -> None:
+        """Two states written together are never seen apart."""
+        store = self.open_store(tmp_path, "a" * 64)
+        store.put_batch({"account:1": b"0", "account:2": b"0"})
+        torn: list[object] = []
+
+        def read() -> None:
+            for _ in range(300):
+                one, two = store.get_many(["account:1", "account:2"])
+                if one != two:
+                    torn.append((one, two))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for number in range(50):
+            body = str(number).encode()
+            store.put_batch({"account:1": body, "account:2": body})
+        reader.join()
+        assert torn == []
+        store.close()

@@ -1,0 +1,100 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from streamgauge.adapters.lmdb import store as module
+from streamgauge.adapters.lmdb.store import LmdbStateStore
+from streamgauge.errors import SettingsError
+
+LAYOUT = "a" * 64
+
+
+def test_the_map_grows_when_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_MAP", 1 << 16)
+    store = LmdbStateStore(tmp_path, LAYOUT)
+    store.put_batch({f"account:{i}": bytes(50_000) for i in range(40)}, [b"score"], watermark=40)
+    assert store.get("account:39") == bytes(50_000)
+    assert [body for _, body in store.outbox_after(0, 10)] == [b"score"]
+    store.close()
+
+
+def test_a_reader_follows_a_map_that_the_owner_grew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_MAP", 1 << 16)
+    owner = LmdbStateStore(tmp_path, LAYOUT)
+    owner.put_batch({"account:0": b"small"})
+    program = (
+        "import sys; from pathlib import Path; from streamgauge.adapters.lmdb import store as module\n"
+        "module._FIRST_MAP = 1 << 16\n"
+        "reader = module.LmdbStateStore(Path(sys.argv[1]), 'a' * 64, readonly=True)\n"
+        "print(reader.get('account:0').decode(), flush=True); input()\n"
+        "print(len(reader.get('account:39')), flush=True)\n"
+    )
+    reader = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "small\n"
+    owner.put_batch({f"account:{i}": bytes(50_000) for i in range(40)})
+    out, _ = reader.communicate("\n", timeout=30)
+    assert out == "50000\n"
+    owner.close()
+
+
+def test_the_outbox_keeps_its_newest_entries(tmp_path: Path) -> None:
+    store = LmdbStateStore(tmp_path, LAYOUT, keep=5)
+    for number in range(20):
+        store.put_batch({}, [str(number).encode()])
+    assert [body for _, body in store.outbox_after(0, 100)] == [b"15", b"16", b"17", b"18", b"19"]
+    store.close()
+
+
+def test_an_owner_that_died_is_noticed(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from streamgauge.adapters.lmdb.store import LmdbStateStore\n"
+        "store = LmdbStateStore(Path(sys.argv[1]), 'a' * 64)\n"
+        "store.put_batch({'account:1': b'one'}, [b'score'], watermark=5)\n"
+        "os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    store = LmdbStateStore(tmp_path, LAYOUT)
+    assert store.unclean
+    assert (store.get("account:1"), store.watermark()) == (b"one", 5)
+    store.close()
+    assert not LmdbStateStore(tmp_path, LAYOUT).unclean
+
+
+def test_a_file_that_is_no_store_is_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "data.mdb").write_bytes(b"\x5a" * 40_960)
+    store = LmdbStateStore(tmp_path, LAYOUT)
+    assert "damaged" in store.stale
+    assert (tmp_path / "broken-1" / "data.mdb").exists()
+    store.put_batch({"account:1": b"one"})
+    assert store.get("account:1") == b"one"
+    store.close()
+
+
+def test_another_format_makes_the_store_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LmdbStateStore(tmp_path, LAYOUT)
+    store.put_batch({"account:1": b"one"}, watermark=5)
+    store.close()
+    monkeypatch.setattr(module, "FORMAT", b"2")
+    later = LmdbStateStore(tmp_path, LAYOUT)
+    assert "format" in later.stale
+    assert (later.get("account:1"), later.watermark()) == (None, 0)
+    later.close()
+
+
+def test_a_reader_of_nothing_says_what_to_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="streamgauge run"):
+        LmdbStateStore(tmp_path / "nowhere", LAYOUT, readonly=True)
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    LmdbStateStore(tmp_path, LAYOUT).close()
+    reader = LmdbStateStore(tmp_path, LAYOUT, readonly=True)
+    with pytest.raises(lmdb.ReadonlyError):
+        reader.put_batch({"account:1": b"one"})
+    reader.close()
