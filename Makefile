@@ -68,7 +68,7 @@ requirements: ## Pin the requirements anew (UPGRADE=--upgrade takes newer versio
 
 .PHONY: clean
 clean: ## Remove caches and what the targets wrote; .venv stays
-	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build dist site
+	@rm -rf .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis build dist site
 	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(VENV)/.uv: requirements/uv.txt
