@@ -12,7 +12,8 @@
     ├── ReadRefused                a read that has no answer
     │   ├── Inactive               the entity is not in the model's population at that moment
     │   ├── NeedsEvent             an event model has no score without its event
-    │   └── PositionNotReached     a bounded wait expired (retriable)
+    │   ├── PositionNotReached     a bounded wait expired (retriable)
+    │   └── DecisionErased         the decision's record was erased on purpose
     ├── TrainingRefused            no model can be fitted, or the fitted one may not be registered
     │   ├── SpanTooShort           a part of the split is empty
     │   └── LeakFound              a feature knows the outcome
@@ -21,7 +22,9 @@
     │   ├── ArtefactAltered        a part does not have the hash the manifest records
     │   └── AdditivityError        contributions do not add up to the margin
     ├── DecisionConflict           a decision id was used before with another body
+    ├── DecisionInvalid            a decision's record holds a value that cannot be written or read
     ├── LedgerBroken               the decision ledger fails its own check
+    ├── LedgerUnavailable          the decision ledger cannot be written now; send again (retriable)
     ├── StateDamaged               a state value cannot be read; it is rebuilt from the log
     ├── LogDamaged                 the event log fails its own check
     └── OwnerBusy                  another process owns the data directory (retriable)
@@ -108,6 +111,10 @@ class PositionNotReached(ReadRefused):
     retriable: ClassVar[bool] = True
 
 
+class DecisionErased(ReadRefused):
+    """The decision's record was erased on purpose; its place in the chain is left."""
+
+
 class TrainingRefused(StreamgaugeError):
     """No model can be fitted, or the fitted one may not be registered."""
 
@@ -140,8 +147,18 @@ class DecisionConflict(StreamgaugeError):
     """A decision id was used before with another body."""
 
 
+class DecisionInvalid(StreamgaugeError):
+    """A decision's record holds a value that cannot be written or read."""
+
+
 class LedgerBroken(StreamgaugeError):
     """The decision ledger fails its own check."""
+
+
+class LedgerUnavailable(StreamgaugeError):
+    """The decision ledger cannot be written now; the same call may be made again and settles what is unclear."""
+
+    retriable: ClassVar[bool] = True
 
 
 class StateDamaged(StreamgaugeError):
