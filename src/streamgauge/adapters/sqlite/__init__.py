@@ -1,0 +1,1 @@
+"""SQLite: the embedded size's log and ledger."""
