@@ -7,15 +7,15 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-bench
 ARGS ?=
 
 # Set-up speaks on standard error only: with --json in ARGS, standard output holds the JSON and nothing else.
 say = printf '%s\n' $(1) >&2
-# The pins that are installed: the core, and what an earlier dev-venv or bench-venv added to it.
-pins = requirements/core.txt $(patsubst $(VENV)/.%,requirements/%.txt,$(wildcard $(VENV)/.dev $(VENV)/.bench))
+sync = $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes
 define install
-	@$(call say,"Installing $(strip $(1))")
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes $(1) >&2
+	@$(call say,"Installing $(1)")
+	@$(sync) --python $(BIN)/python $(1) >&2
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable . >&2
 	@touch $@
 endef
@@ -31,7 +31,7 @@ venv: $(VENV)/.core ## Set up .venv with what the project needs to run (PYTHON= 
 dev-venv: $(VENV)/.dev ## Add what tests, linters and docs need
 
 .PHONY: bench-venv
-bench-venv: $(VENV)/.bench ## Add the peers that benchmarks measure against
+bench-venv: $(PEERS)/.bench ## Set up .venv-bench with the peers that benchmarks measure against
 
 .PHONY: demo
 demo: venv ## Simulate a lender, train, stream and decide, live in the terminal
@@ -79,11 +79,15 @@ $(VENV)/.uv: requirements/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt >&2
 	@touch $@
 
+# What an earlier dev-venv added stays.
 $(VENV)/.core: $(VENV)/.uv requirements/core.txt pyproject.toml
-	$(call install,$(pins))
+	$(call install,requirements/core.txt $(if $(wildcard $(VENV)/.dev),requirements/dev.txt))
 
 $(VENV)/.dev: $(VENV)/.core requirements/dev.txt
-	$(call install,$(sort $(pins) requirements/dev.txt))
+	$(call install,requirements/core.txt requirements/dev.txt)
 
-$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
-	$(call install,$(sort $(pins) requirements/bench.txt))
+$(PEERS)/.bench: $(VENV)/.uv requirements/bench.txt
+	@$(call say,"Installing requirements/bench.txt into $(PEERS)")
+	@test -x $(PEERS)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(PEERS) >&2
+	@$(sync) --python $(PEERS)/bin/python requirements/bench.txt >&2
+	@touch $@
