@@ -1,0 +1,8 @@
+"""What every test runs under."""
+
+from hypothesis import settings
+
+# A kernel that compiles is no failure. In CI, Hypothesis loads its own profile: no deadline, and the same examples every time.
+if settings.get_current_profile_name() == "default":
+    settings.register_profile("here", deadline=None, print_blob=True)
+    settings.load_profile("here")
