@@ -1,0 +1,148 @@
+"""From the arrays of one entity to finished features: the glue that every host shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.definitions.schema import NULL
+from streamgauge.features.bind import BoundProgram
+from streamgauge.features.expressions import finish
+from streamgauge.features.kernel import evaluate_moments, evaluate_stream
+from streamgauge.features.layout import StreamLayout
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class StreamArrays:
+    """The live events of one stream of one entity, sorted by event time, sequence and id, all C-contiguous.
+
+    Attributes:
+        time: int64[≥ count], event times in µs.
+        mask: uint64[≥ count, words], the bits of the layout's conditions.
+        cols: int64[columns, ≥ count], the layout's columns.
+        count: How many events there are; rows beyond are room.
+        folds: int64[folds, FOLD_WIDTH], the accumulators of folded events.
+        folded_first: The event time of the first folded event, NULL if none was folded.
+    """
+
+    time: IntArray
+    mask: NDArray[np.uint64]
+    cols: IntArray
+    count: int
+    folds: IntArray
+    folded_first: int = NULL
+
+    @classmethod
+    def empty(cls, layout: StreamLayout) -> StreamArrays:
+        """Return the arrays of a stream without events."""
+        return cls(
+            time=np.empty(0, np.int64),
+            mask=np.empty((0, layout.words), np.uint64),
+            cols=np.empty((len(layout.columns), 0), np.int64),
+            count=0,
+            folds=layout.empty_folds(),
+        )
+
+
+def compute_one(
+    bound: BoundProgram,
+    streams: Mapping[str, StreamArrays],
+    t: int,
+    observed: tuple[str, int] | None = None,
+    scratch: IntArray | None = None,
+) -> FloatArray:
+    """Return the features of one entity at one moment.
+
+    Args:
+        bound: The program.
+        streams: The live events by stream; every stream of the bound layout.
+        t: The moment, µs.
+        observed: The observed event's stream and row, or None.
+        scratch: A buffer of at least `BoundProgram.scratch_size`; made where absent.
+
+    Returns:
+        float64[features], null is NaN.
+    """
+    if scratch is None:
+        scratch = np.empty(bound.scratch_size(max((one.count for one in streams.values()), default=0)), np.int64)
+    aggs = np.empty((1, bound.aggregates), np.float64)
+    out = np.empty((1, bound.features), np.float64)
+    row = aggs[0]
+    for tables in bound.streams:
+        one = streams[tables.name]
+        skip = observed[1] if observed is not None and observed[0] == tables.name else -1
+        evaluate_stream(
+            one.time,
+            one.mask,
+            one.cols,
+            one.count,
+            one.folds,
+            one.folded_first,
+            tables.spans,
+            tables.groups,
+            tables.table,
+            t,
+            skip,
+            scratch,
+            row,
+        )
+    finish_rows(bound, aggs, out)
+    features: FloatArray = out[0]
+    return features
+
+
+def compute_many(
+    bound: BoundProgram,
+    streams: Mapping[str, StreamArrays],
+    moments: IntArray,
+    observed: Mapping[str, IntArray] | None = None,
+    scratch: IntArray | None = None,
+) -> FloatArray:
+    """Return the features of one entity, whose events do not change, at many moments.
+
+    Args:
+        bound: The program.
+        streams: The live events by stream; every stream of the bound layout.
+        moments: int64[m], µs.
+        observed: By stream, int64[m]: the row of each moment's observed event, -1 where it is not of that stream.
+        scratch: A buffer of at least `BoundProgram.scratch_size`; made where absent.
+
+    Returns:
+        float64[m, features], null is NaN.
+    """
+    if scratch is None:
+        scratch = np.empty(bound.scratch_size(max((one.count for one in streams.values()), default=0)), np.int64)
+    aggs = np.empty((moments.shape[0], bound.aggregates), np.float64)
+    out = np.empty((moments.shape[0], bound.features), np.float64)
+    none = np.full(moments.shape[0], -1, np.int64)
+    for tables in bound.streams:
+        one = streams[tables.name]
+        evaluate_moments(
+            one.time,
+            one.mask,
+            one.cols,
+            one.count,
+            one.folds,
+            one.folded_first,
+            tables.spans,
+            tables.groups,
+            tables.table,
+            moments,
+            none if observed is None else observed.get(tables.name, none),
+            scratch,
+            aggs,
+        )
+    finish_rows(bound, aggs, out)
+    return out
+
+
+def finish_rows(bound: BoundProgram, aggs: FloatArray, out: FloatArray) -> None:
+    """Compute features ``out`` float64[m, features] from aggregates float64[m, aggregates], both C-contiguous."""
+    code = bound.expressions
+    finish(code.code, code.starts, code.consts, code.depth, aggs, out)
