@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 
-# A kernel that compiles is no failure. In CI, Hypothesis loads its own profile: no deadline, and the same examples every time.
+# A kernel that compiles is no failure. In CI, Hypothesis loads its own profile: no deadline, the same examples always.
 if settings.get_current_profile_name() == "default":
     settings.register_profile("here", deadline=None, print_blob=True)
     settings.load_profile("here")
