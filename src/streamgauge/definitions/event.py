@@ -1,0 +1,222 @@
+"""Events: the streams of a project, one class each."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Any, Final, dataclass_transform
+
+from streamgauge.definitions.aggregates import Selection
+from streamgauge.definitions.collect import collect
+from streamgauge.definitions.declare import Declaration, field, payload, unknown_kind
+from streamgauge.definitions.fields import Entity, EventId, EventTime, Field, Payload
+from streamgauge.definitions.place import Place, caller, here, not_yet, refuse
+from streamgauge.definitions.rows import Rows
+from streamgauge.definitions.schema import StreamSpec
+from streamgauge.definitions.windows import parse_duration
+from streamgauge.errors import close_match
+
+if TYPE_CHECKING:
+    from streamgauge.definitions.conditions import Condition
+
+_RESERVED: Final = {
+    "where": "selects rows of an event",
+    "all": "selects rows of an event",
+    "prior": "selects rows of an event",
+    "stream": "names an event's stream",
+    "sequence": "orders events that share an event time",
+    "revision": "numbers an event's revisions",
+    "op": "says whether a revision replaces or deletes",
+}
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+class EventMeta(type):
+    """The type of event classes: their fields are expressions, and `all`, `prior` and `where` select their rows."""
+
+    __stream__: StreamSpec
+
+    def __new__(  # noqa: PLR0913 - class keywords
+        cls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        feed: bool = False,
+        lateness: str = "30d",
+        tolerance: str = "5m",
+        zone: str | None = None,
+    ) -> EventMeta:
+        """Declare a stream from a class statement.
+
+        Args:
+            name: The class's name, which is the stream's.
+            bases: `Event` alone.
+            namespace: The class's body.
+            feed: Whether the stream is a connection: before its first record aggregates are null, not 0.
+            lateness: How long after its event time a record may become known.
+            tolerance: How far ahead of its being known an event time may lie.
+            zone: The IANA zone of naive timestamps; without it they are refused.
+
+        Raises:
+            DefinitionError: A field or keyword is wrong.
+        """
+        made = super().__new__(cls, name, bases, namespace)
+        if not bases:
+            return made
+        place = here()
+        if bases != (Event,):
+            raise refuse(f"{name} extends {bases[-1].__name__}. An event extends sg.Event alone.", place)
+        if not isinstance(feed, bool):
+            raise refuse(f"{name} has feed={feed!r}; it is True or False.", place, argument="feed")
+        spec = StreamSpec(
+            name=name,
+            event_id="",
+            entity="",
+            event_time="",
+            fields=(),
+            lateness_us=parse_duration(lateness, "lateness", place=place, zero=True, argument="lateness"),
+            tolerance_us=parse_duration(tolerance, "tolerance", place=place, zero=True, argument="tolerance"),
+            feed=feed,
+            zone=_zone(zone, place),
+            doc=inspect.getdoc(made) or "",
+        )
+        made.__stream__ = _declare(made, spec, namespace, place)
+        collect("events", name, made, place)
+        return made
+
+    @property
+    def all(cls) -> Rows:
+        """Every live event, the observed one included."""
+        return Rows(Selection(cls.__stream__))
+
+    @property
+    def prior(cls) -> Rows:
+        """Every live event but the observed one."""
+        return Rows(Selection(cls.__stream__, prior=True))
+
+    def where(cls, condition: Condition) -> Rows:
+        """Keep the events in which a condition is true."""
+        return cls.all.where(condition)
+
+
+class Event(metaclass=EventMeta):
+    """One stream: a fact about one entity, with typed fields.
+
+    >>> import streamgauge as sg
+    >>> class Payment(sg.Event, lateness="7d"):
+    ...     id: sg.EventId
+    ...     card: sg.Entity
+    ...     at: sg.EventTime
+    ...     amount: sg.Money
+    >>> Payment(id="p1", card="c1", at=None, amount=None).card
+    'c1'
+    """
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **values: object) -> None:
+            """Make one event from its fields' values; they are validated when it is ingested."""
+            spec = type(self).__stream__
+            names = [spec.event_id, spec.entity, spec.event_time, *(item.name for item in spec.fields)]
+            optional = {item.name for item in spec.fields if not item.required}
+            for name in values:
+                if name not in names:
+                    raise TypeError(f'{spec.name} has no field "{name}". {close_match(name, names)}')
+            missing = [name for name in names if name not in values and name not in optional]
+            if missing:
+                raise TypeError(f"{spec.name} lacks {', '.join(missing)}.")
+            for name in names:
+                setattr(self, name, values.get(name))
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({shown})"
+
+
+def as_mapping(event: Event) -> dict[str, object]:
+    """Return an event in the flat form in which it is sent: its stream and its fields."""
+    return {"stream": type(event).__stream__.name, **vars(event)}
+
+
+def _declare(made: EventMeta, spec: StreamSpec, namespace: dict[str, Any], place: Place) -> StreamSpec:
+    annotations = _annotations(made)
+    for name, value in namespace.items():
+        if isinstance(value, Declaration) and name not in annotations:
+            raise refuse(f"{spec.name}.{name} has no kind. Write {name}: sg.Money = sg.field(…).", value.place)
+    keys = {kind: _only(kind, annotations, spec.name, place) for kind in (EventId, Entity, EventTime)}
+    fields: dict[str, Field[Any]] = {name: kind(spec.name, keys[Entity], name) for kind, name in keys.items()}
+    for name, kind in annotations.items():
+        at = place.annotation(name)
+        if not _NAME.fullmatch(name) or name in _RESERVED:
+            why = _RESERVED.get(name, "is no plain name")
+            raise refuse(f'{spec.name}.{name} cannot be a field: "{name}" {why}. Choose another name.', at)
+        declaration = namespace.get(name, Declaration({}, at))
+        if not isinstance(declaration, Declaration):
+            raise refuse(f"{spec.name}.{name} = {declaration!r}: write sg.field(default={declaration!r}).", at)
+        if name in fields:
+            if declaration.options:
+                raise refuse(
+                    f"{spec.name}.{name} is the event's {kind.__name__} and takes no options.", declaration.place
+                )
+            continue
+        if not (
+            isinstance(kind, type) and issubclass(kind, Payload) and hasattr(kind, "label") and "kind" in vars(kind)
+        ):
+            raise unknown_kind(name, kind, spec.name, at)
+        fields[name] = payload(kind, name, declaration.options, spec.name, keys[Entity], declaration.place)
+    for name in annotations:
+        setattr(made, name, fields[name])
+    return StreamSpec(
+        name=spec.name,
+        event_id=keys[EventId],
+        entity=keys[Entity],
+        event_time=keys[EventTime],
+        fields=tuple(fields[name].spec for name in annotations if isinstance(fields[name], Payload)),
+        lateness_us=spec.lateness_us,
+        tolerance_us=spec.tolerance_us,
+        feed=spec.feed,
+        zone=spec.zone,
+        doc=spec.doc,
+    )
+
+
+def _annotations(made: EventMeta) -> dict[str, Any]:
+    frame = caller()
+    if frame is None:
+        return inspect.get_annotations(made, eval_str=True)
+    return inspect.get_annotations(made, globals=frame.f_globals, locals=dict(frame.f_locals), eval_str=True)
+
+
+def _only(kind: type[Field[Any]], annotations: dict[str, Any], stream: str, place: Place) -> str:
+    names = [name for name, annotation in annotations.items() if annotation is kind]
+    if not names:
+        raise refuse(f"{stream} has no {kind.label}. Add a field such as {_EXAMPLES[kind.label]}.", place)
+    if len(names) > 1:
+        at = place.annotation(names[1])
+        if kind is Entity:
+            raise not_yet(f"An event with several entities ({stream}: {', '.join(names)})", at)
+        raise refuse(f"{stream} has several fields of kind {kind.label}: {', '.join(names)}. Keep one.", at)
+    return names[0]
+
+
+_EXAMPLES: Final = {"EventId": "id: sg.EventId", "Entity": "account: sg.Entity", "EventTime": "at: sg.EventTime"}
+
+
+def _zone(zone: str | None, place: Place) -> str | None:
+    if zone is None:
+        return None
+    from zoneinfo import ZoneInfo, available_timezones
+
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, TypeError, OSError):
+        known = close_match(str(zone), available_timezones())
+        raise refuse(f"zone={zone!r} is no IANA time zone. {known}", place, argument="zone") from None
+    return zone

@@ -1,0 +1,251 @@
+"""Features: classes whose attributes are columns of a dataset."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
+
+from streamgauge.definitions.aggregates import levels_of
+from streamgauge.definitions.collect import collect
+from streamgauge.definitions.conditions import Condition
+from streamgauge.definitions.expressions import Feature, FeaturePredicate, Named, Notes, Windows, derive
+from streamgauge.definitions.fields import Category, Entity, Field, Numeric, Payload
+from streamgauge.definitions.place import Place, here, not_yet, refuse
+from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, WindowSpec
+from streamgauge.definitions.windows import parse_duration
+
+if TYPE_CHECKING:
+    from streamgauge.definitions.terms import Amount
+
+F = TypeVar("F", bound="Feature | Windows[Any]")
+_CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesDefinition:
+    """What a ``Features`` class defines."""
+
+    name: str
+    role: str
+    features: tuple[FeatureSpec, ...]
+
+
+class Features:
+    """A group of features of one entity; an attribute is a feature, a list of windows one feature for each.
+
+    Class keywords: ``entity``, a field such as ``Movement.account``, and ``reach``, how far back ``"last n"`` and
+    ``since_below`` look. Attributes that start with an underscore are intermediate results.
+
+    >>> import streamgauge as sg
+    >>> class Payment(sg.Event):
+    ...     id: sg.EventId
+    ...     card: sg.Entity
+    ...     at: sg.EventTime
+    ...     amount: sg.Money
+    >>> class Card(sg.Features, entity=Payment.card):
+    ...     spend = Payment.all.sum(Payment.amount, over=["1d", "7d"])
+    ...     pace = spend["1d"] / (spend["7d"] / 7)
+    >>> [feature.name for feature in Card.__definition__.features]
+    ['Card.spend_1d', 'Card.spend_7d', 'Card.pace']
+    """
+
+    __definition__: ClassVar[FeaturesDefinition]
+
+    def __init_subclass__(cls, *, entity: Entity | tuple[Entity, ...], reach: str | None = None) -> None:
+        """Name and check the class's features.
+
+        Raises:
+            DefinitionError: A feature needs a reach, is of another entity, or has the name of another.
+        """
+        place = here()
+        if cls.__bases__ != (Features,):
+            raise refuse(f"{cls.__name__} extends {cls.__bases__[-1].__name__}. It extends sg.Features alone.", place)
+        if isinstance(entity, tuple):
+            raise not_yet(f"A Features class of several entities ({cls.__name__})", place, argument="entity")
+        if not isinstance(entity, Entity):
+            raise refuse(
+                f"{cls.__name__} has entity={_shown(entity)}. Name an Entity field, such as entity=Movement.account.",
+                place,
+                argument="entity",
+            )
+        reach_us = None if reach is None else parse_duration(reach, "reach", place=place, argument="reach")
+        found: dict[str, FeatureSpec] = {}
+        for attribute, value in list(vars(cls).items()):
+            if attribute.startswith("_"):
+                continue
+            for suffix, item in _columns(cls.__name__, attribute, value, place):
+                spec = _named(item, f"{cls.__name__}.{attribute}{suffix}", entity.role, reach_us, cls.__name__)
+                if spec.name in found:
+                    raise refuse(f"{spec.name} is defined twice, once by a window's suffix. Rename one.", item.place)
+                found[spec.name] = spec
+        if not found:
+            raise refuse(f"{cls.__name__} has no feature.", place)
+        cls.__definition__ = FeaturesDefinition(cls.__name__, entity.role, tuple(found.values()))
+        collect("features", cls.__name__, cls, place)
+
+
+def feature(  # noqa: PLR0913 - each is one word about the feature
+    value: F,
+    *,
+    risk: Literal["up", "down"] | None = None,
+    code: str | None = None,
+    reason: str | None = None,
+    why: str | None = None,
+    leak_waiver: str | None = None,
+) -> F:
+    """Say more about a feature, or about each window of a list.
+
+    Args:
+        value: The feature.
+        risk: ``up`` if a model's risk may only rise with it, ``down`` if it may only fall.
+        code: Its adverse action reason code.
+        reason: The code's text, as an applicant reads it.
+        why: The rationale of `risk`.
+        leak_waiver: Why a refusal of the leak check is waived.
+
+    Raises:
+        DefinitionError: It is no feature, a category with `risk`, or has a code without a reason.
+
+    >>> import streamgauge as sg
+    >>> class Payment(sg.Event):
+    ...     id: sg.EventId
+    ...     card: sg.Entity
+    ...     at: sg.EventTime
+    >>> class Card(sg.Features, entity=Payment.card):
+    ...     n = sg.feature(Payment.all.count(over="1d"), risk="up", code="C1", reason="Many payments in a day")
+    >>> Card.__definition__.features[0].code
+    'C1'
+    """
+    place = here()
+    if not isinstance(value, Feature | Windows):
+        raise refuse(f"feature takes an aggregate or an expression of features, not {_shown(value)}.", place)
+    if risk not in (None, "up", "down"):
+        raise refuse(f'risk={risk!r} is not understood. It is "up" or "down".', place, argument="risk")
+    if (code is None) != (reason is None):
+        given, lacking = ("code", "reason") if reason is None else ("reason", "code")
+        raise refuse(f"A {given} without a {lacking}: an adverse action reason has both.", place, argument=given)
+    if code is not None:
+        check_code(code, str(reason), place)
+    if leak_waiver is not None and not str(leak_waiver).strip():
+        raise refuse("leak_waiver is empty. Say why the leak is none.", place, argument="leak_waiver")
+    notes = Notes(risk, code, reason, why, leak_waiver, place)
+    parts = [value] if isinstance(value, Feature) else [item for _, item in value.features.values()]
+    for item in parts:
+        if item.notes is not None or item.named is not None:
+            raise refuse("This feature is declared already. Call sg.feature once, where it is defined.", place)
+        if risk is not None and item.levels is not None:
+            raise refuse(
+                "risk= is for numbers; this feature is a category, which has no order.", place, argument="risk"
+            )
+        item.notes = notes
+        item.place = place
+    return value
+
+
+def check_code(code: object, reason: object, place: Place) -> None:
+    """Refuse a reason code or text that cannot be printed on a notice."""
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        raise refuse(f'code={code!r} is no code. Write letters and digits, such as "R01".', place, argument="code")
+    if not isinstance(reason, str) or not reason.strip():
+        raise refuse(f"The reason of {code} is empty. Write what an applicant may read.", place, argument="reason")
+
+
+def minimum(first: Feature | Amount, *others: Feature | Amount) -> Feature:
+    """Return the smallest of features and numbers; null with any null.
+
+    >>> minimum(1, 2)
+    Traceback (most recent call last):
+    ...
+    streamgauge.errors.DefinitionError: ...
+    """
+    return _fold("min", first, others)
+
+
+def maximum(first: Feature | Amount, *others: Feature | Amount) -> Feature:
+    """Return the largest of features and numbers; null with any null."""
+    return _fold("max", first, others)
+
+
+def coalesce(first: Feature | Amount, *others: Feature | Amount) -> Feature:
+    """Return the first of features and numbers that is not null."""
+    return _fold("coalesce", first, others)
+
+
+def observed(field: Field[Any], place: Place) -> FeatureSpec:
+    """Return the feature that is a field of the observed event itself.
+
+    Raises:
+        DefinitionError: The field is no number and no category.
+    """
+    if not isinstance(field, Payload) or not isinstance(field, Numeric | Category):
+        raise refuse(
+            f"{field.text} is a {field.label}: it has no order and no levels, so a model cannot read it.",
+            place,
+            argument="features",
+        )
+    spec = AggregateSpec("observed", field.stream, WindowSpec("life"), field=field.name, decimals=field.spec.decimals)
+    return FeatureSpec(field.text, ("agg", spec), field.role, levels=levels_of(field), line=place.line)
+
+
+def _fold(op: str, first: Feature | Amount, others: tuple[Feature | Amount, ...]) -> Feature:
+    if not others or not any(isinstance(item, Feature) for item in (first, *others)):
+        raise refuse(f"{_NAMES[op]} takes two or more values, at least one of them a feature.")
+    result = first
+    for item in others:
+        result = derive(op, result, item)
+    assert isinstance(result, Feature)  # noqa: S101 - narrows the type
+    return result
+
+
+_NAMES: Final = {"min": "minimum", "max": "maximum", "coalesce": "coalesce"}
+
+
+def _columns(owner: str, attribute: str, value: object, place: Place) -> list[tuple[str, Feature]]:
+    if isinstance(value, Feature):
+        return [("", value)]
+    if isinstance(value, Windows):
+        return list(value.features.values())
+    if isinstance(value, Field):
+        raise refuse(
+            f"{owner}.{attribute} is the field {value.text}, no feature. Aggregate it, or name {value.text} in a model's features.",
+            _statement(place, attribute),
+        )
+    if isinstance(value, Condition | FeaturePredicate):
+        raise refuse(f"{owner}.{attribute} is a condition, no feature.", _statement(place, attribute))
+    return []
+
+
+def _statement(place: Place, attribute: str) -> Place:
+    return place.annotation(attribute)
+
+
+def _named(item: Feature, name: str, role: str, reach_us: int | None, owner: str) -> FeatureSpec:
+    if item.named is not None:
+        raise refuse(f"{name} is {item.named.spec.name} under another name. Write it once.", item.place)
+    for leaf in item.leaves():
+        if leaf.role != role:
+            raise refuse(
+                f"{name} aggregates {leaf.spec.stream}, whose entity is {leaf.role}; {owner} is of {role}. "
+                f"Use a stream whose entity field is named {role}.",
+                leaf.place,
+            )
+    notes = item.notes
+    spec = FeatureSpec(
+        name,
+        item.tree(reach_us),
+        role,
+        levels=item.levels,
+        risk=None if notes is None else notes.risk,
+        code=None if notes is None else notes.code,
+        reason=None if notes is None else notes.reason,
+        why=None if notes is None else notes.why,
+        leak_waiver=None if notes is None else notes.leak_waiver,
+        line=item.place.line,
+    )
+    item.named = Named(spec, owner)
+    return spec
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, bool | int | float | str | None) else f"a {type(value).__name__}"

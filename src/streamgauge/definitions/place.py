@@ -1,0 +1,89 @@
+"""Where in the user's file a definition, or a mistake, stands."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from streamgauge.errors import DefinitionError, NotBuiltYet
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_OWN: Final = str(Path(__file__).parent)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file."""
+
+    path: str
+    line: int
+
+    def argument(self, name: str) -> Place:
+        """Return the place of a call's keyword argument, where the call starts on this line."""
+        for node in ast.walk(_parse(self.path)):
+            if isinstance(node, ast.Call | ast.ClassDef) and node.lineno == self.line:
+                for keyword in node.keywords:
+                    if keyword.arg == name:
+                        return Place(self.path, keyword.value.lineno)
+        return self
+
+    def annotation(self, name: str) -> Place:
+        """Return the place of an annotated name in the class whose statement starts on this line."""
+        for node in ast.walk(_parse(self.path)):
+            if isinstance(node, ast.ClassDef) and node.lineno == self.line:
+                for item in node.body:
+                    if isinstance(item, ast.AnnAssign) and ast.unparse(item.target) == name:
+                        return Place(self.path, item.lineno)
+        return self
+
+
+def caller() -> FrameType | None:
+    """Return the innermost frame outside this package: the user's."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_OWN):
+        frame = frame.f_back
+    return frame
+
+
+def here() -> Place:
+    """Return the place of the user's line that is being executed."""
+    frame = caller()
+    return Place("", 0) if frame is None else Place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def refuse(message: str, place: Place | None = None, *, argument: str = "") -> DefinitionError:
+    """Return the error for a mistake at a place, by default the line being executed.
+
+    Args:
+        message: What was wrong with the value, where, and the next step.
+        place: Where the definition starts.
+        argument: The keyword argument of the definition that holds the mistake.
+    """
+    return _error(DefinitionError, message, place, argument)
+
+
+def not_yet(what: str, place: Place | None = None, *, argument: str = "") -> NotBuiltYet:
+    """Return the error for a known part of the language that this version does not have."""
+    error = _error(NotBuiltYet, f"{what} is not there yet in this version of Streamgauge.", place, argument)
+    assert isinstance(error, NotBuiltYet)  # noqa: S101 - narrows the type
+    return error
+
+
+def _error(kind: type[DefinitionError], message: str, place: Place | None, argument: str) -> DefinitionError:
+    at = place or here()
+    if argument:
+        at = at.argument(argument)
+    return kind(message, path=at.path, line=at.line)
+
+
+def _parse(path: str) -> ast.Module:
+    try:
+        return ast.parse("".join(linecache.getlines(path)))
+    except SyntaxError:
+        return ast.Module(body=[], type_ignores=[])

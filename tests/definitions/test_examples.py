@@ -1,0 +1,52 @@
+"""The example projects load whole, and the template is the credit example."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamgauge.definitions.loader import load_project
+from streamgauge.definitions.specs import AggregateSpec, WindowSpec
+
+ROOT = Path(__file__).parents[2]
+CREDIT = ROOT / "examples" / "credit" / "credit.py"
+TAIWAN = ROOT / "examples" / "taiwan" / "taiwan.py"
+DAY = 86_400_000_000
+
+
+def test_the_credit_example_has_its_streams_features_models_and_policy() -> None:
+    project = load_project(CREDIT)
+
+    assert list(project.streams) == ["Movement", "Application", "Loan", "Instalment", "Arrears"]
+    assert list(project.labels) == ["arrears_90d", "default_90d"]
+    assert list(project.models) == ["account-risk", "application-risk"]
+    assert list(project.policies) == ["application-risk"]
+    assert len(project.features) == 47
+    assert project.models["application-risk"].features[-2].name == "Application.amount"
+    assert project.policies["application-risk"].rules[0].features[0].name == "CashFlow.history"
+
+
+def test_the_taiwan_example_has_a_model_for_each_moment() -> None:
+    project = load_project(TAIWAN)
+
+    assert {f"taiwan-{month:02}" for month in (4, 9)} <= set(project.models)
+    assert project.models["taiwan-09"].split.folds == 5
+    assert project.features["Client.bill_mean_last_3"].expression[1].window == WindowSpec("last", 365 * DAY, 3)
+
+
+def test_a_derived_feature_keeps_its_written_order() -> None:
+    pace = load_project(CREDIT).features["CashFlow.inflow_pace"].expression
+
+    assert pace[0] == "div"
+    assert [node[0] for node in (pace[2], pace[2][1], pace[2][2])] == ["div", "mul", "const"]
+    assert pace[2][1][2] == ("const", 7.0)
+    assert pace[2][2] == ("const", 90.0)
+    assert isinstance(pace[1][1], AggregateSpec)
+
+
+@pytest.mark.parametrize("template", ["credit"])
+def test_the_template_is_the_example(template: str) -> None:
+    copy = ROOT / "src" / "streamgauge" / "app" / "templates" / template / f"{template}.py"
+
+    assert copy.read_bytes() == CREDIT.read_bytes()
