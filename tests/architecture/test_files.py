@@ -32,7 +32,8 @@ def absolute_paths(text: str, surroundings: Path) -> list[str]:
 
 
 def packages() -> list[Path]:
-    return sorted({path.parent for path in SOURCES.rglob("*.py")})
+    """The folders of modules; what `init` copies for a user is no module."""
+    return sorted({path.parent for path in SOURCES.rglob("*.py") if "templates" not in path.parts})
 
 
 def test_no_python_file_is_longer_than_a_reader_can_hold() -> None:
