@@ -1,0 +1,153 @@
+"""Why a score is what it is: contributions against applicants just inside the cutoff, as adverse action reasons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.errors import AdditivityError, ModelError
+from streamgauge.scoring.ensemble import Floats
+
+TOLERANCE = 1e-9
+MOST_REASONS = 4
+BASELINE_ROWS = 200
+_MISSING_SUFFIX = "M"
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """What contributions are measured against; it belongs to a policy's version.
+
+    Attributes:
+        contributions: Mean Shapley value of each feature over the rows.
+        margin: Mean margin over the rows.
+        rows: How many rows.
+        approve_below: The cutoff they lie nearest below, or None where there is no policy.
+        sha256: Hex SHA-256 of the rows, float64 little-endian in order.
+    """
+
+    contributions: tuple[float, ...]
+    margin: float
+    rows: int
+    approve_below: float | None
+    sha256: str
+
+    def differences(self, contributions: Floats, margin: float) -> Floats:
+        """Return one row's contributions against the baseline, float64[features].
+
+        Raises:
+            AdditivityError: They do not add up to the margin's difference within 1e-9: no reason may be given.
+        """
+        out: Floats = np.asarray(contributions, dtype=np.float64) - np.array(self.contributions)
+        gap = abs(math.fsum(out.tolist()) - (margin - self.margin))
+        if not gap <= TOLERANCE:
+            raise AdditivityError(
+                f"Contributions differ from the margin by {gap:.3g}, more than {TOLERANCE:g}: no reason is given. "
+                "Run `streamgauge verify`; the explainer and the model do not belong together."
+            )
+        return out
+
+
+class ReasonCode(msgspec.Struct, frozen=True):
+    """A reason's code and text."""
+
+    code: str
+    text: str
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """One principal reason of a decision.
+
+    Attributes:
+        code: Its code.
+        text: Its text.
+        contribution: How much it raised the margin against the baseline.
+        features: Those of its features that raised it, the greatest first.
+    """
+
+    code: str
+    text: str
+    contribution: float
+    features: tuple[str, ...]
+
+
+def reason_codes(names: Sequence[str], declared: Mapping[str, tuple[str, str]]) -> tuple[ReasonCode, ...]:
+    """Return the code of each feature: the declared one, else one made of the feature's name.
+
+    Raises:
+        ModelError: A declared code is another one's code for missing data.
+
+    >>> reason_codes(["CashFlow.burn", "CashFlow.top_payer_90d"], {"CashFlow.burn": ("R03", "Spending is high")})[1]
+    ReasonCode(code='CashFlow.top_payer_90d', text='Top payer 90d')
+    """
+    codes = {code for code, _ in declared.values()}
+    for code in sorted(codes):
+        if code + _MISSING_SUFFIX in codes:
+            raise ModelError(
+                f'The reason code "{code}{_MISSING_SUFFIX}" is taken: it says that "{code}" lacks data. Rename it.'
+            )
+    return tuple(ReasonCode(*declared[name]) if name in declared else ReasonCode(name, _spoken(name)) for name in names)
+
+
+def _spoken(name: str) -> str:
+    words = name.rpartition(".")[2].replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def nearest_below(pd: Floats, approve_below: float | None, rows: int = BASELINE_ROWS) -> npt.NDArray[np.int64]:
+    """Return the rows of a baseline: those nearest below the cutoff, all of them without one.
+
+    Equal PDs are taken in their order.
+
+    Raises:
+        ModelError: There are no rows, or none below the cutoff.
+    """
+    if not len(pd):
+        raise ModelError("A baseline needs rows: the calibration part is empty.")
+    if approve_below is None:
+        return np.arange(len(pd), dtype=np.int64)
+    inside = np.flatnonzero(pd < approve_below)
+    if not len(inside):
+        raise ModelError(
+            f"No row of calibration and test has a PD below {approve_below:g}: nothing to measure reasons against. "
+            "Raise approve_below, or give the model more history."
+        )
+    nearest: npt.NDArray[np.int64] = np.sort(inside[np.argsort(-pd[inside], kind="stable")[:rows]])
+    return nearest
+
+
+def principal_reasons(
+    names: Sequence[str], codes: Sequence[ReasonCode], differences: Floats, nulls: npt.NDArray[np.bool_]
+) -> list[Reason]:
+    """Return at most four reasons, the greatest first: contributions summed per code, those that raise risk only.
+
+    What a null feature contributes counts for the code's own reason of missing data.
+
+    Args:
+        names: The features in order.
+        codes: The code of each feature.
+        differences: float64[features], from `Baseline.differences`.
+        nulls: bool[features], which values the model could not see.
+    """
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for j, reason_code in enumerate(codes):
+        groups.setdefault((reason_code.code, bool(nulls[j])), []).append(j)
+    reasons = []
+    for (code, missing), members in groups.items():
+        total = math.fsum(float(differences[j]) for j in members)
+        if total <= 0.0:
+            continue
+        text = codes[members[0]].text
+        ordered = sorted(members, key=lambda j: (-float(differences[j]), j))
+        reasons.append(
+            Reason(
+                code=code + _MISSING_SUFFIX if missing else code,
+                text=f"{text}: not enough data" if missing else text,
+                contribution=total,
+                features=tuple(names[j] for j in ordered if differences[j] > 0.0),
+            )
+        )
+    return sorted(reasons, key=lambda reason: (-reason.contribution, reason.code))[:MOST_REASONS]
