@@ -47,8 +47,8 @@ class Calibrator(msgspec.Struct, frozen=True, kw_only=True):
     def pd(self, margin: Floats) -> Floats:
         """Return the probability of default of each margin: at least 0.0003, rounded to 1e-9.
 
-        >>> Calibrator(kind="sigmoid", slope=1.0).pd(np.array([0.0, -20.0]))
-        array([0.5   , 0.0003])
+        >>> Calibrator(kind="sigmoid", slope=1.0).pd(np.array([0.0, -20.0])).tolist()
+        [0.5, 0.0003]
         """
         if self.kind == "sigmoid":
             raw = _sigmoid(self.slope * np.asarray(margin, dtype=np.float64) + self.intercept)
