@@ -1,0 +1,295 @@
+"""What the service answers, the same to the API, the command line and Python.
+
+Moments are ISO-8601 texts in UTC with microseconds, durations are seconds, nulls are null.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+import msgspec
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def iso(moment_us: int) -> str:
+    """Write a moment in µs since the epoch as ISO-8601 text.
+
+    >>> iso(1_700_000_000_000_001)
+    '2023-11-14T22:13:20.000001Z'
+    """
+    return (_EPOCH + timedelta(microseconds=moment_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def seconds(duration_us: int) -> float:
+    """Turn µs into seconds.
+
+    >>> seconds(1_500_000)
+    1.5
+    """
+    return duration_us / 1_000_000
+
+
+def number(value: float) -> float | None:
+    """Turn the null of a finished feature into None.
+
+    >>> number(float("nan")) is None
+    True
+    """
+    return None if math.isnan(value) else value
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """One event that was not accepted.
+
+    Attributes:
+        index: Its place in the call, from 0.
+        reason: Machine-readable, such as ``missing_field``.
+        detail: The sentence for a person.
+        quarantine: Its number in the quarantine.
+    """
+
+    index: int
+    reason: str
+    detail: str
+    quarantine: int
+
+
+class IngestAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of the events of one call.
+
+    Attributes:
+        accepted: How many are in the log, durably.
+        quarantined: How many are not, each in ``refused`` (the first hundred of them).
+        position: The last position, 0 if none was accepted.
+        refused: Why.
+        duplicates: How many accepted ones were known already (only where applying was waited for).
+        conflicts: How many accepted ones contradict a known one and went to the quarantine (likewise).
+    """
+
+    accepted: int
+    quarantined: int
+    position: int
+    refused: list[Refused]
+    duplicates: int | None = None
+    conflicts: int | None = None
+
+
+class ImportAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an import.
+
+    Attributes:
+        stream: The stream.
+        accepted: How many records are in the log.
+        quarantined: How many are not.
+        entities: How many entities were rebuilt.
+        position: The last position.
+        refused: The first hundred refused rows.
+    """
+
+    stream: str
+    accepted: int
+    quarantined: int
+    entities: int
+    position: int
+    refused: list[Refused]
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """As of when, and knowing what.
+
+    Attributes:
+        as_of: The moment t of the features.
+        position: The position k that cuts what was known.
+        known_at: When the engine learnt the newest record up to k.
+        lag: ``as_of`` − ``known_at`` in seconds: a stalled stream shows here.
+    """
+
+    as_of: str
+    position: int
+    known_at: str
+    lag: float
+
+
+class FeaturesAnswer(Moment, frozen=True, kw_only=True):
+    """Finished features of one entity.
+
+    Attributes:
+        entity: Its id.
+        model: Whose features they are, or None for all of the project file's.
+        features: Values by name, null where they have none; a category's text.
+    """
+
+    entity: str
+    model: str | None
+    features: dict[str, float | str | None]
+
+
+class ScoreAnswer(Moment, frozen=True, kw_only=True):
+    """The risk of one entity.
+
+    Attributes:
+        entity: Its id.
+        model: The model's name.
+        version: Its registered version.
+        pd: The probability of default, calibrated, floored and rounded to 1e-9.
+        points: The score in points.
+        margin: The raw margin.
+    """
+
+    entity: str
+    model: str
+    version: int
+    pd: float
+    points: float
+    margin: float
+
+
+class PublishedScore(msgspec.Struct, frozen=True, kw_only=True):
+    """One score as the stream of scores publishes it.
+
+    Attributes:
+        id: Equal for equal (entity, position, program, model): consumers can drop repeats.
+        entity: The entity's id.
+        model: The model's name.
+        version: Its registered version.
+        event_id: The event that led to it.
+        stream: That event's stream.
+        position: That event's position.
+        as_of: The moment of the features.
+        accepted_at: When the log accepted the event.
+        pd: The probability of default.
+        points: The score in points.
+    """
+
+    id: str
+    entity: str
+    model: str
+    version: int
+    event_id: str
+    stream: str
+    position: int
+    as_of: str
+    accepted_at: str
+    pd: float
+    points: float
+
+
+class ReasonAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One principal reason."""
+
+    code: str
+    text: str
+    contribution: float
+    features: list[str]
+
+
+class DecisionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision, as recorded.
+
+    Attributes:
+        decision_id: The caller's id of it.
+        outcome: ``approve``, ``refer`` or ``decline``.
+        stage: Whether the score or a rule decided.
+        pd: The probability of default.
+        points: The score in points.
+        grade: The grade, or None.
+        reasons: At most four principal reasons.
+        rules: Codes of the rules that fired.
+        model: Name, version and hash of the model.
+        policy: Name, version and hash of the policy.
+        entity: The entity's id.
+        event_id: The event decided.
+        as_of: The moment of the features.
+        positions: Role to the position that cuts what was known.
+        decided_at: When it was decided, by the wall clock.
+        digest: The record's digest in the ledger.
+        seq: Its number in the ledger.
+        repeated: Whether this id had been decided before: the answer is the first one.
+    """
+
+    decision_id: str
+    outcome: Literal["approve", "refer", "decline"]
+    stage: str
+    pd: float
+    points: float
+    grade: str | None
+    reasons: list[ReasonAnswer]
+    rules: list[str]
+    model: dict[str, Any]
+    policy: dict[str, Any]
+    entity: str
+    event_id: str
+    as_of: str
+    positions: dict[str, int]
+    decided_at: str
+    digest: str
+    seq: int
+    repeated: bool
+
+
+class VerifyDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision that does not replay.
+
+    Attributes:
+        seq: Its number in the ledger.
+        decision_id: The caller's id.
+        changed: Which of ``data model policy code ledger`` changed.
+        detail: What differs.
+    """
+
+    seq: int
+    decision_id: str
+    changed: list[str]
+    detail: str
+
+
+class VerifyAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What verification found.
+
+    Attributes:
+        checked: How many decisions were recomputed.
+        match: How many came out the same, from the record and from the log.
+        mismatch: How many did not.
+        erased: How many were erased on purpose.
+        chain: ``intact``, or what is broken and where.
+        differences: The first hundred that differ.
+    """
+
+    checked: int
+    match: int
+    mismatch: int
+    erased: int
+    chain: str
+    differences: list[VerifyDifference]
+
+
+class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One registered model."""
+
+    name: str
+    version: int
+    champion: bool
+    sha256: str
+    program: str
+    label: str
+    known: str
+    trained_to: str
+    metrics: dict[str, float]
+    policy: int | None
+
+
+class QuarantineAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One refused event."""
+
+    number: int
+    stream: str
+    entity: str
+    event_id: str
+    reason: str
+    detail: str
+    at: str
+    position: int | None
+    body: str

@@ -1,0 +1,251 @@
+"""From records to states and scores: one batch in, one commit out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+
+from streamgauge.app.answers import PublishedScore, iso
+from streamgauge.errors import BeyondState, StateDamaged
+from streamgauge.events.record import DELETE
+from streamgauge.features.state import EntityState
+from streamgauge.log.port import Quarantined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from streamgauge.app.live import LiveModel, LiveSet
+    from streamgauge.events.record import Record
+    from streamgauge.features.decode import SchemaBook
+    from streamgauge.features.identity import Verdict
+    from streamgauge.features.store import StateStore
+    from streamgauge.log.port import Log
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DETAIL: Final = {
+    "conflict": "Another event with this id and revision, but other content, is in the log; the first stands. "
+    "Send a correction as a higher revision.",
+    "identity_changed": "This event's id is in the log under another event time; the first stands. "
+    "Delete that event and send this one under a new id.",
+}
+
+
+@dataclass(slots=True)
+class Observed:
+    """One score that an event led to.
+
+    Attributes:
+        model: The model.
+        as_of: The moment t of the features, µs.
+        features: float64[columns], the columns of the model's program.
+        rules: float64[columns], the columns of its policy's rules, or None.
+        margin: The raw margin.
+        pd: The probability of default.
+        points: The score in points.
+    """
+
+    model: LiveModel
+    as_of: int
+    features: NDArray[np.float64]
+    rules: NDArray[np.float64] | None
+    margin: float = 0.0
+    pd: float = 0.0
+    points: float = 0.0
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of one record.
+
+    Attributes:
+        record: The record.
+        verdict: Whether it was applied, was known, or contradicts what is known.
+        scored: The scores it led to.
+    """
+
+    record: Record
+    verdict: Verdict
+    scored: list[Observed] = field(default_factory=list)
+
+
+class Applier:
+    """Keeps states and scores up to the log. One thread at a time may call it."""
+
+    def __init__(
+        self, log: Log, store: StateStore, live: LiveSet, book: SchemaBook, *, cached: int, now_us: Callable[[], int]
+    ) -> None:
+        """Start at the store's watermark.
+
+        Args:
+            log: Where states are rebuilt from, and contradictions quarantined.
+            store: The open store under the live layout.
+            live: What is served.
+            book: The forms that records were written under.
+            cached: How many entities' states are kept decoded.
+            now_us: The clock, for the moment of a quarantine.
+        """
+        self.live = live
+        self.store = store
+        self.watermark = store.watermark()
+        self.pending: set[str] = set()
+        self._log = log
+        self._book = book
+        self._cached = cached
+        self._now_us = now_us
+        self._states: OrderedDict[str, EntityState] = OrderedDict()
+
+    def apply(self, records: Sequence[Record]) -> list[Applied]:
+        """Apply records in order of position, score what they lead to, and store both in one commit.
+
+        An imported record changes what was known in the past and leads to no score: its entity is `pending` until it is
+        rebuilt from the log, by its next live record or by `settle`. A record that the stored state has seen already is
+        passed over.
+        """
+        if not records:
+            return []
+        touched: dict[str, EntityState] = {}
+        applied = [self._apply_one(record, touched) for record in records]
+        self._score([one for one in applied if one.scored])
+        refused = [self._refusal(one) for one in applied if one.verdict in _DETAIL]
+        if refused:
+            self._log.quarantine(refused)
+        outbox = [_ENCODER.encode(score) for one in applied for score in published(one)]
+        states = {entity: state.encode() for entity, state in touched.items()}
+        self.watermark = records[-1].position
+        self.store.put_batch(states, outbox, self.watermark)
+        while len(self._states) > self._cached:
+            self._states.popitem(last=False)
+        return applied
+
+    def forget(self) -> None:
+        """Drop the decoded states: the store was written by another hand."""
+        self._states.clear()
+        self.watermark = self.store.watermark()
+
+    def _apply_one(self, record: Record, touched: dict[str, EntityState]) -> Applied:
+        if record.imported:
+            self.pending.add(record.entity)
+            self._states.pop(record.entity, None)
+            touched.pop(record.entity, None)
+            return Applied(record, "applied")
+        if record.entity in self.pending:
+            self.pending.discard(record.entity)
+            state = self._rebuilt(record)
+        else:
+            state = self._state(record.entity)
+        if record.position <= state.last_position:
+            return Applied(record, "duplicate")
+        try:
+            verdict = state.apply(record, self._book)
+        except BeyondState:
+            state = self._rebuilt(record)
+            verdict = state.apply(record, self._book)
+        touched[record.entity] = state
+        one = Applied(record, verdict)
+        if verdict == "applied":
+            one.scored = self._observe(state, record)
+        return one
+
+    def _state(self, entity: str) -> EntityState:
+        state = self._states.get(entity)
+        if state is not None:
+            self._states.move_to_end(entity)
+            return state
+        data = self.store.get(entity)
+        if data is None:
+            state = EntityState(self.live.layout)
+        else:
+            try:
+                state = EntityState.decode(self.live.layout, data)
+            except StateDamaged:
+                state = self._from_log(entity, self.watermark)
+        self._states[entity] = state
+        return state
+
+    def _rebuilt(self, record: Record) -> EntityState:
+        """Rebuild the state that a record is to be applied to."""
+        state = self._from_log(record.entity, record.position - 1)
+        self._states[record.entity] = state
+        return state
+
+    def _from_log(self, entity: str, up_to: int) -> EntityState:
+        return EntityState.rebuild(self.live.layout, self._log.read_entity(entity, up_to), self._book)
+
+    def _observe(self, state: EntityState, record: Record) -> list[Observed]:
+        role = record.entity.partition(":")[0]
+        as_of = max(record.known_at, record.event_time)
+        scored = []
+        for model in self.live.observers(record.stream, role):
+            if model.observes_events:
+                if record.op == DELETE:
+                    continue
+                event = (record.stream, record.event_id)
+                features = state.compute(model.bound, as_of, event)
+                rules = None if model.rules is None else state.compute(model.rules, as_of, event)
+                scored.append(Observed(model, as_of, features, rules))
+                continue
+            moment = max(as_of, state.clock_floor)
+            features = state.compute(model.bound, moment)
+            if model.is_active(features):
+                scored.append(Observed(model, moment, features, None))
+        return scored
+
+    def _score(self, applied: Sequence[Applied]) -> None:
+        by_model: dict[str, list[Observed]] = {}
+        for one in applied:
+            for observed in one.scored:
+                by_model.setdefault(observed.model.name, []).append(observed)
+        for together in by_model.values():
+            model = together[0].model
+            scores = model.scorer.score_many(model.inputs(np.array([observed.features for observed in together])))
+            for i, observed in enumerate(together):
+                observed.margin = float(scores.margin[i])
+                observed.pd = float(scores.pd[i])
+                observed.points = float(scores.points[i])
+
+    def _refusal(self, one: Applied) -> Quarantined:
+        record = one.record
+        return Quarantined(
+            stream=record.stream,
+            entity=record.entity,
+            event_id=record.event_id,
+            reason=one.verdict,
+            detail=_DETAIL[one.verdict],
+            body="",
+            at=self._now_us(),
+            position=record.position,
+        )
+
+
+def published(one: Applied) -> list[PublishedScore]:
+    """Return the scores that a record led to, as they are published; equal for an equal record and model."""
+    record = one.record
+    return [
+        PublishedScore(
+            id=score_id(record.entity, record.position, observed.model),
+            entity=record.entity.partition(":")[2],
+            model=observed.model.name,
+            version=observed.model.version,
+            event_id=record.event_id,
+            stream=record.stream,
+            position=record.position,
+            as_of=iso(observed.as_of),
+            accepted_at=iso(record.accepted_at),
+            pd=observed.pd,
+            points=observed.points,
+        )
+        for observed in one.scored
+    ]
+
+
+def score_id(entity: str, position: int, model: LiveModel) -> str:
+    """Return the deterministic id of a score."""
+    key = f"{entity}\0{position}\0{model.loaded.program.digest}\0{model.loaded.registered.sha256}"
+    return hashlib.blake2b(key.encode(), digest_size=12).hexdigest()

@@ -1,0 +1,261 @@
+"""Reads: features and scores of an entity at the newest position from its state, at any other from the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streamgauge.app.answers import FeaturesAnswer, ScoreAnswer, iso, number, seconds
+from streamgauge.definitions.schema import NULL
+from streamgauge.errors import BeyondState, Inactive, NeedsEvent, StateDamaged, UnknownName, close_match
+from streamgauge.features.bind import BoundProgram
+from streamgauge.features.history import EntityHistory
+from streamgauge.features.layout import Layout
+from streamgauge.features.program import FeatureProgram
+from streamgauge.features.state import EntityState
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from numpy.typing import NDArray
+
+    from streamgauge.app.live import LiveModel, LiveSet
+    from streamgauge.app.publishing import Publisher
+    from streamgauge.clock import Clock
+    from streamgauge.definitions.specs import FeatureSpec, ProjectSpec
+    from streamgauge.events.record import Record
+    from streamgauge.features.decode import SchemaBook
+    from streamgauge.features.store import StateStore
+    from streamgauge.log.port import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a read asks for; see `streamgauge.app.service.Service.features`.
+
+    Attributes:
+        entity: The entity key.
+        as_of: The moment t in µs, or None.
+        position: The position k, or None.
+    """
+
+    entity: str
+    as_of: int | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a read found.
+
+    Attributes:
+        row: float64[columns] of the program.
+        as_of: The moment t, µs.
+        position: The position k.
+        known_at: When the newest record up to k was learnt, µs.
+    """
+
+    row: NDArray[np.float64]
+    as_of: int
+    position: int
+    known_at: int
+
+
+class Reader:
+    """Answers reads from any thread; it never waits for the applying one."""
+
+    def __init__(
+        self,
+        log: Log,
+        store: StateStore,
+        live: LiveSet,
+        book: SchemaBook,
+        publisher: Publisher,
+        clock: Clock,
+        pending: Container[str],
+    ) -> None:
+        """Keep what a read needs.
+
+        Args:
+            log: For older positions and moments.
+            store: For the newest.
+            live: What is served.
+            book: The forms that records were written under.
+            publisher: Knows the newest applied position.
+            clock: The present.
+            pending: Entities whose stored state lacks imported history.
+        """
+        self._log = log
+        self._store = store
+        self._live = live
+        self._book = book
+        self._publisher = publisher
+        self._clock = clock
+        self._pending = pending
+
+    def model(self, name: str | None, *, entities: bool) -> LiveModel:
+        """Return a model that is served, by name or because there is only one.
+
+        Args:
+            name: The model's name, or None.
+            entities: Whether it must score entities rather than events.
+
+        Raises:
+            UnknownName: There is none, or more than one to choose from.
+            NeedsEvent: The named model scores events.
+        """
+        models = self._live.models
+        if name is not None:
+            if name not in models:
+                raise UnknownName(f'No model "{name}" is served. {close_match(name, models)} Train it, or reload.')
+            if entities and models[name].observes_events:
+                raise NeedsEvent(
+                    f'Model "{name}" scores events of {models[name].serving.stream}: without one it has no score. '
+                    "Send the event to /v1/decisions."
+                )
+            return models[name]
+        chosen = self._live.grid_models() if entities else list(models.values())
+        if not chosen:
+            raise UnknownName("No model that scores entities is served. Train one: streamgauge train --model NAME.")
+        if len(chosen) > 1 and entities:
+            raise UnknownName(f"Several models score entities. Name one: {', '.join(m.name for m in chosen)}.")
+        return chosen[0]
+
+    def features(self, question: Question, model: LiveModel) -> FeaturesAnswer:
+        """Return the features of a model's program."""
+        reading = self.read(question, model.bound)
+        program = model.loaded.program
+        levels = _levels(model.loaded.artefact.metadata.get("levels", {}))
+        values = {
+            name: self._shown(value, levels.get(name))
+            for name, value in zip(program.names, reading.row.tolist(), strict=True)
+            if not name.startswith("active.")
+        }
+        return _answer(question, reading, model.name, values)
+
+    def project_features(self, question: Question, project: ProjectSpec) -> FeaturesAnswer:
+        """Return every feature that the project file defines for the entity's role, read from the log."""
+        role = question.entity.partition(":")[0]
+        specs = [spec for spec in project.features.values() if spec.role == role]
+        program = FeatureProgram.of(specs, project.streams)
+        bound = BoundProgram.of(program, Layout.of([program]))
+        reading = self._from_log(question, bound)
+        values = {
+            spec.name: self._shown(value, spec.levels) for spec, value in zip(specs, reading.row.tolist(), strict=True)
+        }
+        return _answer(question, reading, None, values)
+
+    def score(self, question: Question, model: LiveModel) -> ScoreAnswer:
+        """Return the score of an entity.
+
+        Raises:
+            Inactive: It is not in the model's population at that moment.
+        """
+        reading = self.read(question, model.bound)
+        if not model.is_active(reading.row):
+            raise Inactive(
+                f'Entity "{question.entity.partition(":")[2]}" is not in the population of "{model.name}" as of '
+                f"{iso(reading.as_of)}: the model's `active` condition is not true of it, so it has no score."
+            )
+        scores = model.scorer.score_many(model.inputs(reading.row.reshape(1, -1)))
+        return ScoreAnswer(
+            entity=question.entity.partition(":")[2],
+            model=model.name,
+            version=model.version,
+            pd=float(scores.pd[0]),
+            points=float(scores.points[0]),
+            margin=float(scores.margin[0]),
+            **_moment(reading),
+        )
+
+    def read(self, question: Question, bound: BoundProgram) -> Reading:
+        """Return the columns of a live program.
+
+        Raises:
+            UnknownName: The log holds no record of the entity.
+        """
+        if question.position is None and question.entity not in self._pending:
+            state = self._state(question.entity)
+            if state is not None:
+                now = max(self._clock.now_us(), state.clock_floor)
+                as_of = now if question.as_of is None else question.as_of
+                position = max(self._publisher.position, state.last_position)
+                known_at = max(self._publisher.known_at, state.last_known_at)
+                try:
+                    return Reading(state.compute(bound, as_of), as_of, position, known_at)
+                except BeyondState:
+                    pass
+        return self._from_log(question, bound)
+
+    def is_quick(self, question: Question) -> bool:
+        """Return whether a read is answered from the state, in microseconds, rather than from the log."""
+        return question.position is None and question.as_of is None and question.entity not in self._pending
+
+    def _state(self, entity: str) -> EntityState | None:
+        data = self._store.get(entity)
+        if data is None:
+            return None
+        try:
+            return EntityState.decode(self._live.layout, data)
+        except StateDamaged:
+            return None
+
+    def _from_log(self, question: Question, bound: BoundProgram) -> Reading:
+        position = self._publisher.position if question.position is None else question.position
+        records = self._log.read_entity(question.entity, position)
+        if not records:
+            self._unknown(question)
+        newest = records[-1]
+        floor = max(max(record.known_at, record.event_time) for record in records)
+        as_of = question.as_of
+        if as_of is None:
+            as_of = floor if question.position is not None else max(self._clock.now_us(), floor)
+        history = EntityHistory(bound.layout, records, self._book)
+        row = history.at_positions(bound, np.array([as_of]), np.array([position]), [None])[0]
+        known_at = self._publisher.known_at if question.position is None else newest.accepted_at
+        return Reading(row, as_of, position, known_at)
+
+    def _unknown(self, question: Question) -> None:
+        role, _, entity = question.entity.partition(":")
+        when = "" if question.position is None else f" up to position {question.position}"
+        raise UnknownName(f'The log holds no event of {role} "{entity}"{when}. Check the id, or ingest its events.')
+
+    def _shown(self, value: float, levels: tuple[str, ...] | None) -> float | str | None:
+        shown = number(value)
+        if shown is None or levels is None:
+            return shown
+        if levels:
+            return levels[int(shown)]
+        return self._log.text_of(int(shown)) or shown
+
+
+def known_event(records: list[Record], stream: str, event_id: str) -> Record | None:
+    """Return the first record of an event among an entity's, or None."""
+    return next((record for record in records if record.stream == stream and record.event_id == event_id), None)
+
+
+def levels_of(features: tuple[FeatureSpec, ...]) -> dict[str, list[str]]:
+    """Return the levels of the categories among some features, as an artefact's metadata holds them."""
+    return {spec.name: list(spec.levels) for spec in features if spec.levels is not None}
+
+
+def _levels(form: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(levels) for name, levels in form.items()}
+
+
+def _answer(
+    question: Question, reading: Reading, model: str | None, values: dict[str, float | str | None]
+) -> FeaturesAnswer:
+    return FeaturesAnswer(entity=question.entity.partition(":")[2], model=model, features=values, **_moment(reading))
+
+
+def _moment(reading: Reading) -> dict[str, object]:
+    known_at = reading.known_at if reading.known_at != NULL else 0
+    return {
+        "as_of": iso(reading.as_of),
+        "position": reading.position,
+        "known_at": iso(known_at),
+        "lag": seconds(reading.as_of - known_at),
+    }

@@ -1,0 +1,53 @@
+"""The composition root: which adapter serves which port."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamgauge.app.settings import Place
+    from streamgauge.decisions.ledger import Ledger
+    from streamgauge.features.store import StateStore
+    from streamgauge.log.port import Log
+    from streamgauge.models.registry import Registry
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_us(self) -> int:
+        """Return the present moment, UTC, in µs since the epoch."""
+        return time.time_ns() // 1_000
+
+
+def open_log(place: Place) -> Log:
+    """Open the event log of a project directory, creating it where there is none."""
+    from streamgauge.adapters.sqlite.log import SqliteLog
+
+    place.data.mkdir(parents=True, exist_ok=True)
+    return SqliteLog(place.log)
+
+
+def open_store(place: Place, layout_digest: str) -> StateStore:
+    """Open the state store of a layout; each has a folder of its own, so that one can be built beside another."""
+    from streamgauge.adapters.lmdb.store import LmdbStateStore
+
+    folder = place.state / layout_digest[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return LmdbStateStore(folder, layout_digest, keep=place.settings.engine.outbox)
+
+
+def open_ledger(place: Place) -> Ledger:
+    """Open the decision ledger."""
+    from streamgauge.adapters.sqlite.ledger import SqliteLedger
+
+    return SqliteLedger(place.ledger, place.heads, os.urandom)
+
+
+def open_registry(place: Place) -> Registry:
+    """Open the model registry."""
+    from streamgauge.adapters.mlflow.registry import MlflowRegistry
+
+    return MlflowRegistry(place.models)

@@ -1,0 +1,293 @@
+"""Replay: a decision is recomputed from its record and from the log, and whatever differs is named.
+
+From the record alone: the model's margin and PD of the recorded vector, the policy's outcome of the recorded PD. From
+the log: every feature, bit for bit, at the recorded moment under the recorded position, and the request itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from streamgauge.decisions.policy import judge
+from streamgauge.errors import ModelError, StreamgaugeError
+from streamgauge.events.render import render
+from streamgauge.features.bind import BoundProgram
+from streamgauge.features.history import EntityHistory
+from streamgauge.features.layout import Layout
+from streamgauge.features.program import FeatureProgram
+from streamgauge.scoring.scorer import Scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from streamgauge.decisions.ledger import Entry, Ledger
+    from streamgauge.decisions.policy import RegisteredPolicy
+    from streamgauge.decisions.record import DecisionRecord
+    from streamgauge.events.record import Record
+    from streamgauge.features.decode import SchemaBook
+    from streamgauge.log.port import Log
+    from streamgauge.models.registry import Registry
+
+MARGIN_TOLERANCE: Final = 1e-12
+PD_UNIT: Final = 1e-9
+_HALF: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One decision that does not replay.
+
+    Attributes:
+        seq: Its number in the ledger.
+        decision_id: Its id.
+        changed: Which of ``data model policy code ledger`` changed, in that order.
+        detail: What differs.
+    """
+
+    seq: int
+    decision_id: str
+    changed: tuple[str, ...]
+    detail: str
+
+
+@dataclass(slots=True)
+class ReplayReport:
+    """What a verification found.
+
+    Attributes:
+        checked: How many decisions were recomputed.
+        match: How many of them came out the same.
+        erased: How many were erased on purpose.
+        chain: ``intact``, or what is broken and where.
+        differences: Every decision that differs.
+    """
+
+    checked: int = 0
+    match: int = 0
+    erased: int = 0
+    chain: str = "intact"
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything matched and the chain is intact."""
+        return not self.differences and self.chain == "intact"
+
+
+@dataclass(slots=True)
+class _Version:
+    """A model version ready to be recomputed, or why it is not there."""
+
+    scorer: Scorer | None = None
+    program: FeatureProgram | None = None
+    inputs: NDArray[np.intp] | None = None
+    changed: str = ""
+    detail: str = ""
+
+
+class Replay:
+    """Recomputes decisions; one run keeps the versions it has loaded."""
+
+    def __init__(self, log: Log, ledger: Ledger, registry: Registry, book: SchemaBook) -> None:
+        """Keep where everything is read from."""
+        self._log = log
+        self._ledger = ledger
+        self._registry = registry
+        self._book = book
+        self._models: dict[tuple[str, str], _Version] = {}
+        self._policies: dict[tuple[str, str], RegisteredPolicy | None] = {}
+        self._bound: dict[str, BoundProgram] = {}
+        self._histories: dict[str, EntityHistory] = {}
+
+    def run(self, last: int | None, progress: Callable[[int, int], None]) -> ReplayReport:
+        """Recompute the newest decisions, or all, and check the whole chain.
+
+        Args:
+            last: How many of the newest; None for all.
+            progress: Told how many are done, of how many.
+        """
+        report = ReplayReport()
+        chain = self._ledger.verify_chain()
+        if not chain.ok:
+            broken = chain.broken
+            report.chain = "broken" if broken is None else f"{broken.kind} at entry {broken.seq}: {broken.detail}"
+        entries = self._ledger.last(last) if last is not None else list(self._ledger.iterate())
+        by_entity: dict[str, list[Entry]] = {}
+        for entry in entries:
+            if entry.status == "erased":
+                report.erased += 1
+            elif entry.record is None:
+                report.checked += 1
+                report.differences.append(
+                    Difference(entry.seq, entry.decision_id, ("ledger",), "The stored record is not the chained one.")
+                )
+            else:
+                role, entity = next(iter(entry.record.entities.items()))
+                by_entity.setdefault(f"{role}:{entity}", []).append(entry)
+        done = report.checked
+        for entity, together in by_entity.items():
+            for difference in self._entity(entity, together):
+                report.differences.append(difference)
+            done += len(together)
+            progress(done, len(entries))
+        report.checked = done
+        report.match = done - len(report.differences)
+        report.differences.sort(key=lambda difference: difference.seq)
+        return report
+
+    def _entity(self, entity: str, entries: Sequence[Entry]) -> Iterable[Difference]:
+        newest = max(max(entry.require().positions.values()) for entry in entries)
+        records = self._log.read_entity(entity, newest)
+        self._histories.clear()
+        for entry in entries:
+            found = self._one(entry.require(), records)
+            if found:
+                changed = tuple(part for part in ("data", "model", "policy", "code", "ledger") if part in found)
+                yield Difference(entry.seq, entry.decision_id, changed, " ".join(found.values()))
+
+    def _one(self, decision: DecisionRecord, records: Sequence[Record]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        version = self._model(decision)
+        if version.changed:
+            found[version.changed] = version.detail
+        policy = self._policy(decision)
+        if policy is None:
+            found["policy"] = f"Policy version {decision.policy.version} ({decision.policy.sha256[:12]}…) is not there."
+        self._check_request(decision, records, found)
+        if version.program is not None:
+            self._check_features(decision, version, policy, records, found)
+        if version.scorer is not None and version.inputs is not None:
+            self._check_score(decision, version.scorer, version.inputs, found)
+        if policy is not None:
+            self._check_policy(decision, policy, found)
+        return found
+
+    def _check_request(self, decision: DecisionRecord, records: Sequence[Record], found: dict[str, str]) -> None:
+        position = next(iter(decision.positions.values()))
+        record = next((one for one in records if one.position == position), None)
+        if record is None:
+            found["data"] = f"The log has no record at position {position}."
+            return
+        if plain(render(record, self._book.spec(record.schema))) != decision.request:
+            found["data"] = f"The event at position {position} is not the one that was decided."
+
+    def _check_features(
+        self,
+        decision: DecisionRecord,
+        version: _Version,
+        policy: RegisteredPolicy | None,
+        records: Sequence[Record],
+        found: dict[str, str],
+    ) -> None:
+        programs = [version.program]
+        if policy is not None and policy.program is not None:
+            programs.append(FeatureProgram.from_canonical(policy.program))
+        values: dict[str, float] = {}
+        for program in programs:
+            if program is not None:
+                row = self._row(program, decision, records)
+                values = {**dict(zip(program.names, row.tolist(), strict=True)), **values}
+        recorded = decision.features.array
+        try:
+            again = np.array([values[name] for name in decision.feature_names], "<f8")
+        except KeyError as error:
+            found["policy"] = f"The policy reads no feature {error} any more."
+            return
+        differing = np.flatnonzero(again.view(np.int64) != recorded.view(np.int64))
+        if len(differing):
+            first = int(differing[0])
+            found.setdefault(
+                "data",
+                f"{len(differing)} features differ when read from the log, the first {decision.feature_names[first]}: "
+                f"{float(recorded[first])!r} recorded, {float(again[first])!r} now.",
+            )
+
+    def _row(self, program: FeatureProgram, decision: DecisionRecord, records: Sequence[Record]) -> NDArray[np.float64]:
+        position = next(iter(decision.positions.values()))
+        bound = self._bound.get(program.digest)
+        if bound is None:
+            bound = self._bound[program.digest] = BoundProgram.of(program, Layout.of([program]))
+        history = self._histories.get(program.digest)
+        if history is None:
+            history = self._histories[program.digest] = EntityHistory(bound.layout, records, self._book)
+        moments = np.array([decision.as_of]), np.array([position]), [(decision.stream, decision.event_id)]
+        row: NDArray[np.float64] = history.at_positions(bound, *moments)[0]
+        return row
+
+    def _check_score(
+        self, decision: DecisionRecord, scorer: Scorer, inputs: NDArray[np.intp], found: dict[str, str]
+    ) -> None:
+        X = np.ascontiguousarray(decision.features.array[inputs].reshape(1, -1), np.float64)
+        scores = scorer.score_many(X)
+        margin, pd = float(scores.margin[0]), float(scores.pd[0])
+        if abs(margin - decision.margin) > MARGIN_TOLERANCE:
+            found.setdefault("model", f"The margin is {margin!r}, {decision.margin!r} was recorded.")
+        if abs(pd - decision.pd) > (1 + _HALF) * PD_UNIT:
+            found.setdefault("model", f"The PD is {pd!r}, {decision.pd!r} was recorded.")
+        coded = scorer.encode(X)[0]
+        if not np.array_equal(coded, decision.model_input.array, equal_nan=True):
+            found.setdefault("model", "The model sees the recorded features differently.")
+
+    @staticmethod
+    def _check_policy(decision: DecisionRecord, policy: RegisteredPolicy, found: dict[str, str]) -> None:
+        values = {name: float("nan") if value is None else value for name, value in decision.feature_values().items()}
+        verdict = judge(policy, decision.pd, values)
+        if (verdict.outcome, verdict.grade) != (decision.outcome, decision.grade):
+            found.setdefault(
+                "policy",
+                f"The policy says {verdict.outcome} (grade {verdict.grade}), "
+                f"{decision.outcome} (grade {decision.grade}) was recorded.",
+            )
+
+    def _model(self, decision: DecisionRecord) -> _Version:
+        key = (decision.model.name, decision.model.sha256)
+        if key not in self._models:
+            self._models[key] = self._load(decision)
+        return self._models[key]
+
+    def _load(self, decision: DecisionRecord) -> _Version:
+        name, sha256 = decision.model.name, decision.model.sha256
+        try:
+            registered = self._registry.by_sha256(name, sha256)
+            if registered is None:
+                return _Version(changed="model", detail=f"Model {name} {sha256[:12]}… is not there.")
+            artefact = self._registry.load(registered)
+            program = FeatureProgram.from_canonical(artefact.program)
+            places = {column: place for place, column in enumerate(program.names)}
+            inputs = np.array([places[feature] for feature in artefact.features], np.intp)
+            version = _Version(Scorer(artefact), program, inputs)
+        except (ModelError, StreamgaugeError) as error:
+            return _Version(changed="model", detail=str(error))
+        if program.digest != decision.program_sha256:
+            version.changed = "code"
+            version.detail = (
+                f"The feature program is {program.digest[:12]}… with this version of the kernel, "
+                f"{decision.program_sha256[:12]}… was recorded by Streamgauge {decision.code_version}."
+            )
+        return version
+
+    def _policy(self, decision: DecisionRecord) -> RegisteredPolicy | None:
+        key = (decision.policy.name, decision.policy.sha256)
+        if key not in self._policies:
+            policy = self._registry.policy_by_sha256(*key)
+            self._policies[key] = policy if policy is not None and policy.sha256 == key[1] else None
+        return self._policies[key]
+
+
+def plain(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rendered event as a record keeps it: decimals as text, everything else as JSON has it.
+
+    >>> plain({"amount": Decimal("9.90"), "early": True})
+    {'amount': '9.90', 'early': True}
+    """
+    built: dict[str, Any] = msgspec.to_builtins(
+        {name: str(value) if isinstance(value, Decimal) else value for name, value in event.items()}
+    )
+    return built
