@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,9 +47,11 @@ def wrapped(value: int) -> int:
     return (value + 2**127) % 2**128 - 2**127
 
 
-@njit
-def compute(a: Int128, b: Int128) -> tuple[Int128, Int128, Int128]:
+def _compute(a: Int128, b: Int128) -> tuple[Int128, Int128, Int128]:
     return add(a, b), sub(a, b), mul(a, b)
+
+
+compute = cast("Callable[[Int128, Int128], tuple[Int128, Int128, Int128]]", njit(_compute))
 
 
 @given(INT128)

@@ -161,7 +161,13 @@ class _Binder:
         )
 
     def _row(self, spec: AggregateSpec, out: int) -> tuple[int, ...]:
-        op, group, second, scale = self._operation(spec)
+        try:
+            op, group, second, scale = self._operation(spec)
+        except (KeyError, ValueError) as missing:
+            raise ValueError(
+                f"The layout of {spec.stream} does not hold what {spec.kind} of {spec.field or 'its rows'} reads: "
+                f"make a layout of all programs that are to run, and rebuild the states for it."
+            ) from missing
         return op, group, second, scale, out, int(self._layout.stream.feed)
 
     def _operation(self, spec: AggregateSpec) -> tuple[int, int, int, int]:

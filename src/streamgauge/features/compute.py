@@ -124,6 +124,7 @@ def compute_many(
     for tables in bound.streams:
         one = streams[tables.name]
         evaluate_moments(
+            evaluate_stream,
             one.time,
             one.mask,
             one.cols,

@@ -5,6 +5,8 @@ Compiled by Numba without fastmath: one IEEE operation at a time, so every host 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
@@ -254,7 +256,11 @@ def evaluate_stream(
         out[table[item, oc.T_OUT]] = canonical(_value(table, item, first, at, second, t, scratch))
 
 
+KERNEL_TYPE = types.FunctionType(_SIGNATURE)
+"""The type of `evaluate_stream` as an argument: a caller that takes it so compiles in a tenth of the time."""
+
 _MANY_SIGNATURE = types.void(
+    KERNEL_TYPE,
     _INTS1,
     _MASK,
     _INTS2,
@@ -273,6 +279,7 @@ _MANY_SIGNATURE = types.void(
 
 @njit(_MANY_SIGNATURE, cache=True, nogil=True, error_model="numpy")
 def evaluate_moments(
+    evaluate: Callable[..., None],
     time: IntArray,
     mask: MaskArray,
     cols: IntArray,
@@ -289,10 +296,11 @@ def evaluate_moments(
 ) -> None:
     """Compute the aggregates of a stream whose events do not change at many moments.
 
-    As `evaluate_stream`, with ``moments_us`` int64[m], ``skips`` int64[m] and ``out`` float64[m, aggregates].
+    As `evaluate_stream`, which is the first argument, with ``moments_us`` int64[m], ``skips`` int64[m] and ``out``
+    float64[m, aggregates].
     """
     for item in range(moments_us.shape[0]):
-        evaluate_stream(
+        evaluate(
             time,
             mask,
             cols,
