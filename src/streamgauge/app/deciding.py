@@ -12,7 +12,6 @@ import numpy as np
 from streamgauge.app.answers import DecisionAnswer, ReasonAnswer, iso
 from streamgauge.app.applying import Observed
 from streamgauge.app.engine import Submission
-from streamgauge.decisions.policy import Verdict, judge
 from streamgauge.decisions.record import DecisionRecord, ModelVersion, PolicyVersion, Reason, Vector, digest_request
 from streamgauge.decisions.replay import plain
 from streamgauge.errors import DecisionConflict, EventRejected, UnknownName
@@ -20,6 +19,7 @@ from streamgauge.events.record import DELETE, Record
 from streamgauge.events.render import render
 from streamgauge.features.history import EntityHistory
 from streamgauge.log.group_commit import GroupCommit
+from streamgauge.scoring.policy import Verdict, judge
 from streamgauge.scoring.reasons import MOST_REASONS, Baseline
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from streamgauge.decisions.policy import RegisteredPolicy
     from streamgauge.models.registry import RegisteredModel, Registry
     from streamgauge.scoring.artefact import ModelArtefact
+    from streamgauge.scoring.policy import RegisteredPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from streamgauge.decisions.policy import judge
 from streamgauge.errors import ModelError, StreamgaugeError
 from streamgauge.events.render import render
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.history import EntityHistory
 from streamgauge.features.layout import Layout
 from streamgauge.features.program import FeatureProgram
+from streamgauge.scoring.policy import judge
 from streamgauge.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamgauge.decisions.ledger import Entry, Ledger
-    from streamgauge.decisions.policy import RegisteredPolicy
     from streamgauge.decisions.record import DecisionRecord
     from streamgauge.events.record import Record
     from streamgauge.features.decode import SchemaBook
     from streamgauge.log.port import Log
     from streamgauge.models.registry import Registry
+    from streamgauge.scoring.policy import RegisteredPolicy
 
 MARGIN_TOLERANCE: Final = 1e-12
 PD_UNIT: Final = 1e-9

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from streamgauge.decisions.policy import RegisteredPolicy, Rule, grade_of, judge, rules_of
+from streamgauge.scoring.policy import RegisteredPolicy, Rule, grade_of, judge, rules_of
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, PolicySpec, RuleSpec, WindowSpec
 
 GRADES = (("A", 0.01), ("B", 0.02), ("E", 1.0))
