@@ -26,6 +26,7 @@
     ├── LedgerBroken               the decision ledger fails its own check
     ├── LedgerUnavailable          the decision ledger cannot be written now; send again (retriable)
     ├── StateDamaged               a state value cannot be read; it is rebuilt from the log
+    ├── BeyondState                a state no longer holds what a read or an import needs; the log does
     ├── LogDamaged                 the event log fails its own check
     └── OwnerBusy                  another process owns the data directory (retriable)
 """
@@ -163,6 +164,10 @@ class LedgerUnavailable(StreamgaugeError):
 
 class StateDamaged(StreamgaugeError):
     """A state value cannot be read; it is rebuilt from the log."""
+
+
+class BeyondState(StreamgaugeError):
+    """A state no longer holds what a read or an import needs: answer it, or rebuild the state, from the log."""
 
 
 class LogDamaged(StreamgaugeError):

@@ -12,7 +12,8 @@ class StateStore(Protocol):
     """The states of all entities under one layout, the watermark they stand at, and scores still to be published.
 
     One process writes; any thread of it, and other processes, may read meanwhile. A read sees whole batches only.
-    States are never the only copy of anything: a store that is lost, damaged or of another layout is rebuilt from the log.
+    States are never the only copy of anything: a store that is lost, damaged or of another layout is rebuilt from the
+    log (`streamgauge.features.rebuild`).
     """
 
     @property
@@ -23,8 +24,8 @@ class StateStore(Protocol):
     def stale(self) -> str:
         """Why the states that were found on opening had to be dropped, or an empty string.
 
-        Anything but an empty string asks the owner to rebuild every state from the log: another layout, another format of
-        the store, or a damaged file.
+        Anything but an empty string asks the owner to rebuild every state from the log: another layout, another format
+        of the store, or a damaged file. So does a watermark of 0 over a log that is not empty: a rebuild was cut short.
         """
 
     @property
@@ -59,6 +60,9 @@ class StateStore(Protocol):
 
     def outbox_after(self, number: int, limit: int) -> list[tuple[int, bytes]]:
         """Return up to ``limit`` entries with greater numbers, in order; the oldest ones are dropped in time."""
+
+    def outbox_newest(self) -> int:
+        """Return the number of the newest entry of the outbox, 0 while there never was one."""
 
     def entities(self) -> Iterator[str]:
         """Yield the keys of all entities, in no promised order; entities written meanwhile may be missing."""

@@ -112,6 +112,10 @@ class LmdbStateStore:
                 return
             start = page[-1][0] + b"\0"
 
+    def outbox_newest(self) -> int:
+        """Return the number of the newest entry of the outbox, 0 while there never was one."""
+        return self._number(b"outbox")
+
     def put_batch(self, states: Mapping[str, bytes], outbox: Sequence[bytes] = (), watermark: int | None = None) -> int:
         """Write states, append to the outbox and move the watermark, durably and all or nothing."""
         items = [(_key(entity), entity, state) for entity, state in states.items()]

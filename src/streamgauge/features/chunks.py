@@ -1,0 +1,45 @@
+"""Entities in chunks of bounded size, and work on chunks in threads with results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from streamgauge.events.record import Record
+
+CHUNK_RECORDS: Final = 20_000
+
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
+
+
+def in_chunks(
+    groups: Iterable[tuple[str, list[Record]]], size: int = CHUNK_RECORDS
+) -> Iterator[list[tuple[str, list[Record]]]]:
+    """Yield whole entities together, until they have ``size`` records or more."""
+    chunk: list[tuple[str, list[Record]]] = []
+    records = 0
+    for group in groups:
+        chunk.append(group)
+        records += len(group[1]) + 1
+        if records >= size:
+            yield chunk
+            chunk, records = [], 0
+    if chunk:
+        yield chunk
+
+
+def in_order(work: Callable[[_Job], _Result], jobs: Iterable[_Job], workers: int) -> Iterator[_Result]:
+    """Yield ``work(job)`` of each job in order, from so many threads; at most two jobs wait beside those at work."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="features") as pool:
+        waiting: deque[Future[_Result]] = deque()
+        for job in jobs:
+            waiting.append(pool.submit(work, job))
+            if len(waiting) >= workers + 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

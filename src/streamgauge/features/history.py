@@ -1,0 +1,176 @@
+"""What was known when: features at any moment under any cut, from the records themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.features.compute import finish_rows
+from streamgauge.features.sweep import sweep
+from streamgauge.features.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamgauge.events.record import Record
+    from streamgauge.features.bind import BoundProgram, BoundStream
+    from streamgauge.features.decode import Ints, SchemaBook
+    from streamgauge.features.identity import Verdict
+    from streamgauge.features.layout import Layout
+    from streamgauge.features.timeline import StreamTimeline
+
+Observed = tuple[str, str]
+"""The stream and the id of an observed event."""
+
+
+class EntityHistory:
+    """One entity's records, read at moments of the past.
+
+    Nothing is folded or forgotten here, so every (t, cut) has an answer; `EntityState` gives the same bits where it
+    answers.
+
+    Attributes:
+        verdicts: What became of each record, in order of position.
+    """
+
+    def __init__(self, layout: Layout, records: Sequence[Record], book: SchemaBook) -> None:
+        """Judge and decode an entity's records, given in order of position."""
+        self._layout = layout
+        self._timeline = Timeline.of(layout, [("", records)], book)
+        rejected = self._timeline.rejected
+        self.verdicts: list[Verdict] = [rejected.get((0, index), "applied") for index in range(len(records))]
+
+    def at_positions(
+        self, bound: BoundProgram, t: Ints, k: Ints, observed: Sequence[Observed | None] | None = None
+    ) -> NDArray[np.float64]:
+        """Return features under position cuts: the records with ``position ≤ k``.
+
+        Args:
+            bound: The program, bound to the history's layout.
+            t: int64[m], the moments, µs.
+            k: int64[m], the positions.
+            observed: Each moment's observed event, or None.
+
+        Returns:
+            float64[m, features], NaN for null.
+        """
+        return features_of(self._timeline, bound, np.zeros(len(t), np.int64), t, None, k, observed)
+
+    def at_moments(
+        self,
+        bound: BoundProgram,
+        t: Ints,
+        known: Ints,
+        position: Ints,
+        observed: Sequence[Observed | None] | None = None,
+    ) -> NDArray[np.float64]:
+        """Return features under knowledge cuts: the records with ``(known_at, position) ≤ (known, position)``.
+
+        Args:
+            bound: The program, bound to the history's layout.
+            t: int64[m], the moments, µs.
+            known: int64[m], the knowledge moments, µs.
+            position: int64[m], the last positions among records known at that very moment.
+            observed: Each moment's observed event, or None.
+
+        Returns:
+            float64[m, features], NaN for null.
+        """
+        return features_of(self._timeline, bound, np.zeros(len(t), np.int64), t, known, position, observed)
+
+
+def features_of(
+    timeline: Timeline,
+    bound: BoundProgram,
+    entity: Ints,
+    t: Ints,
+    known: Ints | None,
+    position: Ints,
+    observed: Sequence[Observed | None] | None,
+) -> NDArray[np.float64]:
+    """Return features of many entities at many moments.
+
+    Args:
+        timeline: The entities' records.
+        bound: The program, bound to the timeline's layout.
+        entity: int64[m], each moment's entity by its number in the timeline.
+        t: int64[m], the moments, µs.
+        known: int64[m], the knowledge moments, µs; None for position cuts.
+        position: int64[m], the positions of the cuts.
+        observed: Each moment's observed event, or None.
+
+    Returns:
+        float64[m, features], NaN for null.
+    """
+    if bound.layout.digest != timeline.layout.digest:
+        raise ValueError("The program is bound to another layout than the records were decoded for.")
+    first, second = (position, np.zeros(len(t), np.int64)) if known is None else (known, position)
+    order = np.lexsort((second, first, entity))
+    offsets = np.searchsorted(entity[order], np.arange(len(timeline.entities) + 1))
+    aggregates = np.full((len(t), bound.aggregates), np.nan)
+    for tables in bound.streams:
+        stream = timeline.streams[tables.index]
+        keys = _observed_keys(timeline, tables.name, entity, observed)
+        moments = (first[order], second[order], t[order], keys[order])
+        _sweep_stream(stream, tables, moments, offsets, known is not None, aggregates)
+    out = np.empty((len(t), bound.features), np.float64)
+    finish_rows(bound, aggregates, out)
+    answer = np.empty_like(out)
+    answer[order] = out
+    return answer
+
+
+def _sweep_stream(
+    stream: StreamTimeline,
+    tables: BoundStream,
+    moments: tuple[Ints, Ints, Ints, Ints],
+    offsets: Ints,
+    by_knowledge: bool,  # noqa: FBT001 - which of two orders
+    aggregates: NDArray[np.float64],
+) -> None:
+    sizes = np.diff(stream.offsets)
+    largest = int(sizes.max(initial=0))
+    if by_knowledge:
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        order = np.lexsort((stream.position, stream.known_at, owner))
+        row_first, row_second = stream.known_at, stream.position
+    else:
+        order = np.arange(len(stream.position))
+        row_first, row_second = stream.position, np.zeros(len(stream.position), np.int64)
+    sweep(
+        stream.offsets,
+        order,
+        row_first,
+        row_second,
+        stream.time,
+        stream.rank,
+        stream.event,
+        stream.key,
+        stream.revision,
+        stream.live,
+        stream.mask,
+        stream.cols,
+        offsets.astype(np.int64),
+        *moments,
+        largest,
+        stream.layout.empty_folds(),
+        tables.spans,
+        tables.groups,
+        tables.table,
+        np.empty(tables.scratch_size(largest), np.int64),
+        aggregates,
+    )
+
+
+def _observed_keys(timeline: Timeline, stream: str, entity: Ints, observed: Sequence[Observed | None] | None) -> Ints:
+    """Return int64[m]: the first row of each observed event's id within its entity, -1 where there is none."""
+    keys = np.full(len(entity), -1, np.int64)
+    if observed is None:
+        return keys
+    for moment, (owner, event) in enumerate(zip(entity.tolist(), observed, strict=True)):
+        if event is not None and event[0] == stream:
+            ids = timeline.identities[owner].get(stream)
+            keys[moment] = -1 if ids is None else ids.first.get(event[1], -1)
+    return keys

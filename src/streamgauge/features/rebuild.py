@@ -1,0 +1,92 @@
+"""States from the log: at start where the stored ones do not fit, and after imports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamgauge.errors import StateDamaged
+from streamgauge.features.build import fill_state
+from streamgauge.features.chunks import in_chunks, in_order
+from streamgauge.features.codec import read_header
+from streamgauge.features.decode import SchemaBook
+from streamgauge.features.state import EntityState
+from streamgauge.features.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streamgauge.events.record import Record
+    from streamgauge.features.layout import Layout
+    from streamgauge.features.store import StateStore
+    from streamgauge.log.port import Log
+
+
+def rebuild_store(
+    log: Log,
+    layout: Layout,
+    store: StateStore,
+    entities: Sequence[str] | None = None,
+    *,
+    up_to: int | None = None,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the states of all entities, or of the named ones, as the log has them now.
+
+    Without names the store is cleared first, and its watermark is set at the end to the log's last position; so a
+    rebuild cut short leaves a watermark of 0. With names the watermark stays, and their states may be ahead of it: a
+    record whose position is not greater than its state's `last_position` has been applied. Nothing may be applied to
+    the store meanwhile.
+
+    Args:
+        log: The log.
+        layout: What to keep.
+        store: Where to write; its layout must be this one.
+        entities: The entities to rebuild, or None for all.
+        up_to: The position to rebuild to, or None for the log's last.
+        workers: How many threads work beside the one that reads.
+        progress: Called with (entities done, entities in all).
+
+    Returns:
+        The log's position up to which the states are rebuilt.
+    """
+    if store.layout_digest != layout.digest:
+        raise ValueError("The store was opened for another layout than the states are to be built for.")
+    position = log.last_position() if up_to is None else up_to
+    names = log.entities() if entities is None else list(entities)
+    if entities is None:
+        store.clear()
+    book = SchemaBook(log.schema)
+
+    def build(groups: list[tuple[str, list[Record]]]) -> dict[str, bytes]:
+        timeline = Timeline.of(layout, groups, book)
+        return {
+            name: fill_state(EntityState(layout), timeline, number, book).encode()
+            for number, name in enumerate(timeline.entities)
+        }
+
+    done = 0
+    for states in in_order(build, in_chunks(log.read_by_entity(None if entities is None else names, position)), workers):
+        store.put_batch(states)
+        done += len(states)
+        if progress is not None:
+            progress(done, len(names))
+    if entities is None:
+        store.put_batch({}, watermark=position)
+    return position
+
+
+def damaged_entities(store: StateStore) -> list[str]:
+    """Return the entities whose states do not have the checksum they were written with.
+
+    For a store that was not closed (`StateStore.unclean`): rebuild these with `rebuild_store`.
+    """
+    damaged = []
+    for entity in store.entities():
+        state = store.get(entity)
+        try:
+            if state is not None:
+                read_header(state)
+        except StateDamaged:
+            damaged.append(entity)
+    return damaged

@@ -1,0 +1,204 @@
+"""The state of one entity: what its features need, kept up to date event by event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamgauge.definitions.schema import NULL
+from streamgauge.errors import BeyondState
+from streamgauge.events.record import DELETE, Record
+from streamgauge.features import codec
+from streamgauge.features.build import fill_state
+from streamgauge.features.compute import compute_one
+from streamgauge.features.identity import Entry, Verdict, begin, judge, remembered, revise
+from streamgauge.features.layout import evaluate_conditions
+from streamgauge.features.stream_state import StreamState
+from streamgauge.features.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamgauge.features.bind import BoundProgram
+    from streamgauge.features.decode import SchemaBook
+    from streamgauge.features.layout import Layout
+
+FOLD_AFTER: Final = 32
+"""How many events have to be beyond reach before they are folded, all at once."""
+
+
+class EntityState:
+    """Live events, accumulators and remembered ids of one entity, at its newest position.
+
+    It answers at the newest position and at moments that no folded event matters to, which includes every moment from
+    `clock_floor` on; older positions and moments are answered by `streamgauge.features.history.EntityHistory`, with the
+    same bits.
+
+    Attributes:
+        layout: What is kept.
+        last_position: The position of the newest record seen, applied or not; 0 in the beginning.
+        last_known_at: The greatest ``known_at`` of an applied record, µs; ``NULL`` in the beginning.
+        last_event_time: The greatest event time of an applied record, µs; ``NULL`` in the beginning.
+        streams: What is kept of each stream, by name.
+    """
+
+    __slots__ = ("_fold_after", "last_event_time", "last_known_at", "last_position", "layout", "streams")
+
+    def __init__(self, layout: Layout, fold_after: int = FOLD_AFTER) -> None:
+        """Begin with nothing.
+
+        Args:
+            layout: What to keep.
+            fold_after: How many events have to be beyond reach before they are folded; values do not depend on it.
+        """
+        self.layout = layout
+        self.last_position = 0
+        self.last_known_at = NULL
+        self.last_event_time = NULL
+        self.streams: dict[str, StreamState] = {}
+        self._fold_after = fold_after
+
+    @classmethod
+    def rebuild(
+        cls, layout: Layout, records: Sequence[Record], book: SchemaBook, fold_after: int = FOLD_AFTER
+    ) -> EntityState:
+        """Return the state that applying an entity's records one by one would give.
+
+        Args:
+            layout: What to keep.
+            records: All records of the entity, in order of position.
+            book: The forms they were written under.
+            fold_after: As for a new state.
+        """
+        timeline = Timeline.of(layout, [("", records)], book)
+        return fill_state(cls(layout, fold_after), timeline, 0, book)
+
+    @classmethod
+    def decode(cls, layout: Layout, data: bytes) -> EntityState:
+        """Return the state that was encoded.
+
+        Raises:
+            StateDamaged: The bytes are damaged, or were written under another layout or format.
+        """
+        return codec.decode_state(cls(layout), data)
+
+    def encode(self) -> bytes:
+        """Return the state as bytes, with a checksum and the layout's digest."""
+        return codec.encode_state(self)
+
+    @property
+    def clock_floor(self) -> int:
+        """The moment that a read without `as_of` never lies before: the newest ``known_at`` or event time applied."""
+        return max(self.last_known_at, self.last_event_time)
+
+    @property
+    def answers_from(self) -> int:
+        """The earliest moment that the state can answer; never later than `last_known_at`."""
+        return max((stream.answers_from for stream in self.streams.values()), default=NULL)
+
+    def apply(self, record: Record, book: SchemaBook) -> Verdict:
+        """Take in the entity's next record.
+
+        Args:
+            record: A record with a greater position than all before it.
+            book: The forms that records were written under.
+
+        Returns:
+            ``applied``, ``duplicate`` (nothing changes), or ``conflict`` or ``identity_changed`` (it is to be
+            quarantined).
+
+        Raises:
+            BeyondState: An import reaches back to what was folded or forgotten: rebuild. The state is unchanged.
+            ValueError: The position is not greater; the state is unchanged.
+        """
+        if record.position <= self.last_position:
+            raise ValueError(f"Position {record.position} comes after {self.last_position}: it was applied already.")
+        lateness = book.lateness_us(record)
+        stream = self._stream(record, lateness)
+        entry = remembered(stream.entries.get(record.event_id), record, lateness)
+        verdict = judge(entry, record)
+        self.last_position = record.position
+        if verdict == "applied":
+            self.last_known_at = max(self.last_known_at, record.known_at)
+            self.last_event_time = max(self.last_event_time, record.event_time)
+            self._take(stream, entry, record, book)
+            stream.fold(self.last_known_at, max(self._fold_after, stream.count >> 3))
+            stream.forget(self.last_known_at)
+        return verdict
+
+    def compute(self, bound: BoundProgram, t: int, observed: tuple[str, str] | None = None) -> NDArray[np.float64]:
+        """Return the features as of a moment, knowing all that was applied.
+
+        Args:
+            bound: The program, bound to this state's layout.
+            t: The moment, µs.
+            observed: The stream and id of the observed event, which `prior` leaves out.
+
+        Returns:
+            float64[features], NaN for null.
+
+        Raises:
+            BeyondState: The moment, or the observed event, is older than what is kept.
+        """
+        if t < self.answers_from:
+            raise BeyondState(f"The state answers from {self.answers_from} µs on, not as of {t}: read it from the log.")
+        if bound.layout is not self.layout and bound.layout.digest != self.layout.digest:
+            raise ValueError("The program is bound to another layout than the state keeps.")
+        for tables in bound.streams:
+            if tables.name not in self.streams:
+                self.streams[tables.name] = StreamState(self.layout.streams[tables.index], 0)
+        return compute_one(bound, self.streams, t, self._observed(observed))
+
+    def _stream(self, record: Record, lateness_us: int) -> StreamState:
+        stream = self.streams.get(record.stream)
+        if stream is None:
+            index = self.layout.index(record.stream)
+            stream = StreamState(None if index < 0 else self.layout.streams[index], lateness_us)
+            self.streams[record.stream] = stream
+            return stream
+        if (
+            record.event_time <= stream.folded_last
+            or (stream.forgot and (record.imported or lateness_us > stream.lateness_us))
+            or (stream.folded_last != NULL and lateness_us > stream.lateness_us)
+        ):
+            raise BeyondState(
+                f"Record {record.position} of {record.stream} reaches back to what this state has folded or forgotten: "
+                "rebuild it from the log."
+            )
+        stream.lateness_us = max(stream.lateness_us, lateness_us)
+        return stream
+
+    @staticmethod
+    def _take(stream: StreamState, entry: Entry | None, record: Record, book: SchemaBook) -> None:
+        live = record.op != DELETE
+        held = entry is not None and entry.live
+        if entry is None:
+            stream.entries[record.event_id] = begin(record, live=live)
+        elif not revise(entry, record, live=live):
+            return
+        if stream.layout is None:
+            return
+        if held:
+            stream.remove(record.event_id, record.event_time)
+        if live:
+            units = book.units(record, stream.layout.stream).reshape(1, -1)
+            mask = evaluate_conditions(stream.layout, units)[0]
+            values = units[0].take(stream.layout.column_fields)
+            stream.insert(record.event_id, record.event_time, record.sequence, mask, values)
+
+    def _observed(self, observed: tuple[str, str] | None) -> tuple[str, int] | None:
+        """Return the observed event's stream and its number among the live events, -1 for a deleted one."""
+        if observed is None:
+            return None
+        name, event_id = observed
+        stream = self.streams.get(name)
+        entry = None if stream is None else stream.entries.get(event_id)
+        if stream is None:
+            return name, -1
+        if stream.forgot if entry is None else entry.event_time <= stream.folded_last:
+            raise BeyondState(
+                f"The state no longer holds the observed event {event_id} of {name}: read it from the log."
+            )
+        return name, stream.find(event_id, entry.event_time) if entry is not None and entry.live else -1
