@@ -14,8 +14,8 @@ _UNHASHED: Final = frozenset({"line", "doc", "reason", "why", "owner", "purpose"
 def canonical(spec: object) -> Any:  # noqa: ANN401 - JSON
     """Return a spec as lists, texts, numbers and mappings.
 
-    Lines, docstrings, reasons' texts and a model's card are no part of it, nor are attributes that have their default, so
-    that a later version may add some.
+    Lines, docstrings, reasons' texts and a model's card are no part of it, nor are attributes that have their default,
+    so that a later version may add some.
 
     >>> from streamgauge.definitions.specs import WindowSpec
     >>> canonical(WindowSpec("last", 5, 3))
@@ -41,13 +41,13 @@ def digest(spec: object) -> str:
 
     >>> from streamgauge.definitions.specs import WindowSpec
     >>> digest(WindowSpec("life"))[:12]
-    '5b2b92a1f5ad'
+    'c16b9c64ffb5'
     """
     text = json.dumps(canonical(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _is_default(item: Any, value: object) -> bool:  # noqa: ANN401 - dataclasses.Field is generic in its type
+def _is_default(item: Any, value: object) -> bool:  # noqa: ANN401 - a dataclass's field of any type
     if item.default is not MISSING:
         return bool(item.default == value and type(item.default) is type(value))
     return bool(item.default_factory is not MISSING and not value)

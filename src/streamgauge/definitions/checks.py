@@ -38,8 +38,8 @@ def check_codes(features: Iterable[FeatureSpec], place: Place) -> None:
         first = reasons.setdefault(feature.code, feature)
         if first.reason != feature.reason:
             raise refuse(
-                f'{feature.name} has the code {feature.code} with the reason "{feature.reason}"; {first.name} has it with '
-                f'"{first.reason}". One code has one reason.',
+                f'{feature.name} has the code {feature.code} with the reason "{feature.reason}"; {first.name} has it '
+                f'with "{first.reason}". One code has one reason.',
                 Place(place.path, feature.line),
             )
 
@@ -57,7 +57,8 @@ def _check_features(model: ModelSpec, place: Place) -> None:
         if feature.expression[0] == "agg" and leaf.kind == "observed" and leaf.stream != observe.stream:
             observed = f"observes {observe.stream}" if observe.stream else "has no observed event"
             raise refuse(
-                f"Model {model.name} {observed}: it cannot read the field {feature.name}. Aggregate it in a Features class.",
+                f"Model {model.name} {observed}: it cannot read the field {feature.name}. Aggregate it in a "
+                "Features class.",
                 place,
                 argument="features",
             )
@@ -75,7 +76,8 @@ def _check_label(model: ModelSpec, label: Label, place: Place) -> None:
         if reference is not None and reference.spec.to != observe.stream:
             observed = f"observes {observe.stream}" if observe.stream else "observes no event"
             raise refuse(
-                f"Model {model.name} {observed}; its label has {what}={reference.text}, which points to {reference.spec.to}.",
+                f"Model {model.name} {observed}; its label has {what}={reference.text}, which points to "
+                f"{reference.spec.to}.",
                 place,
                 argument="label",
             )
@@ -89,8 +91,8 @@ def _check_split(model: ModelSpec, place: Place) -> None:
     if split.kind == "fold":
         if observe.kind != "at" or len(observe.moments) != 1:
             raise refuse(
-                f"Model {model.name} has FoldSplit without one named moment. Folds are honest only where all observations "
-                "share one moment, sg.at([moment]): use sg.TimeSplit.",
+                f"Model {model.name} has FoldSplit without one named moment. Folds are honest only where all "
+                "observations share one moment, sg.at([moment]): use sg.TimeSplit.",
                 place,
                 argument="split",
             )
@@ -110,8 +112,8 @@ def _check_risk(model: ModelSpec, place: Place) -> None:
     for feature in model.features:
         if feature.risk is not None:
             raise refuse(
-                f'{feature.name} has risk="{feature.risk}"; a Forest cannot be held to it where values are missing. Use '
-                "sg.Boosting or sg.Logistic, or leave risk= out.",
+                f'{feature.name} has risk="{feature.risk}"; a Forest cannot be held to it where values are missing. '
+                "Use sg.Boosting or sg.Logistic, or leave risk= out.",
                 place,
                 argument="estimator",
             )

@@ -30,7 +30,7 @@ class Condition:
         own = self.predicate()
         return Predicate(own.stream, ("not", own.tree))
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> None:  # no bool, so that type checkers refuse `not` and `if`
         raise no_truth("A condition")
 
 
@@ -96,7 +96,7 @@ class Quantity:
     def __ge__(self, other: Quantity | Amount) -> Predicate:
         return self._compare("ge", other)
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> None:  # no bool, so that type checkers refuse `not` and `if`
         raise no_truth(self.term().text)
 
     if not TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from streamgauge.definitions.fields import PAYLOADS, Payload
-from streamgauge.definitions.place import Place, here, refuse
+from streamgauge.definitions.place import Place, here, placed, refuse
 from streamgauge.definitions.schema import FieldKind, FieldSpec
 from streamgauge.errors import close_match
 
@@ -105,18 +105,19 @@ def payload(
         rounds=bool(options.get("round", False)),
         to=_target(kind, options, text, role, place),
     )
-    low, high = (_bound(kind, spec, options, option, place) for option in ("low", "high"))
+    draft = kind(stream, role, spec)
+    low, high = (_bound(draft, options, option, place) for option in ("low", "high"))
     if low is not None and high is not None and low > high:
         raise refuse(f"{text} has low={options['low']} above high={options['high']}.", place, argument="low")
-    if kind.kind is FieldKind.FLAG:
-        low, high = None, None
-    bounded = replace(spec, low=low, high=high)
-    return kind(stream, role, replace(bounded, default=_default(kind, bounded, options, place)))
+    bounded = kind(stream, role, replace(spec, low=low, high=high))
+    return kind(stream, role, replace(bounded.spec, default=_default(bounded, options, place)))
 
 
 def _decimals(kind: type[Payload[Any]], options: dict[str, Any], text: str, place: Place) -> int:
     if kind.kind is FieldKind.NUMBER and "decimals" not in options:
-        raise refuse(f"{text} is a Number without decimals. Write sg.field(decimals=2).", place)
+        raise refuse(
+            f"{text} is a Number without decimals. Write sg.field(decimals=2).", place.member(text.rpartition(".")[2])
+        )
     decimals = options.get("decimals", _MONEY_DECIMALS if kind.kind is FieldKind.MONEY else 0)
     if isinstance(decimals, bool) or not isinstance(decimals, int) or not 0 <= decimals <= _MOST_DECIMALS:
         raise refuse(f"{text} has decimals={decimals!r}; it may be 0 to {_MOST_DECIMALS}.", place, argument="decimals")
@@ -140,34 +141,35 @@ def _target(kind: type[Payload[Any]], options: dict[str, Any], text: str, role: 
         return None
     target: StreamSpec | None = getattr(options.get("to"), "__stream__", None)
     if target is None:
-        raise refuse(f"{text} is a Ref: say which event it points to, sg.field(to=Loan).", place, argument="to")
+        at = place.argument("to") if "to" in options else place.member(text.rpartition(".")[2])
+        raise refuse(f"{text} is a Ref: say which event it points to, sg.field(to=Loan).", at)
     if target.entity != role:
         raise refuse(
-            f"{text} points to {target.name}, whose entity is {target.entity}, not {role}. A Ref points to an event of the "
-            "same entity.",
+            f"{text} points to {target.name}, whose entity is {target.entity}, not {role}. A Ref points to an event of "
+            "the same entity.",
             place,
             argument="to",
         )
     return target.name
 
 
-def _bound(kind: type[Payload[Any]], spec: FieldSpec, options: dict[str, Any], option: str, place: Place) -> int | None:
+def _bound(field: Payload[Any], options: dict[str, Any], option: str, place: Place) -> int | None:
     if option not in options:
         return None
-    if not isinstance(options[option], int | float) and type(options[option]).__name__ != "Decimal":
-        raise refuse(f"{option}={options[option]!r} of {spec.name} is no number.", place, argument=option)
-    return kind("", "", spec).units(options[option])
+    with placed(place, option):
+        return field.units(options[option])
 
 
-def _default(kind: type[Payload[Any]], spec: FieldSpec, options: dict[str, Any], place: Place) -> int:
-    value = options.get("default")
+def _default(field: Payload[Any], options: dict[str, Any], place: Place) -> int:
+    value, spec = options.get("default"), field.spec
     if value is None:
         return spec.default
     if spec.is_text:
-        raise refuse(f"{spec.name} is a text: its default may only be None.", place, argument="default")
-    units = kind("", "", spec).units(value)
+        raise refuse(f"{field.text} is a text: its default may only be None.", place, argument="default")
+    with placed(place, "default"):
+        units = field.units(value)
     if (spec.low is not None and units < spec.low) or (spec.high is not None and units > spec.high):
-        raise refuse(f"default={value!r} of {spec.name} is outside low and high.", place, argument="default")
+        raise refuse(f"default={value!r} of {field.text} is outside low and high.", place, argument="default")
     return units
 
 

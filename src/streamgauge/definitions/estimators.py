@@ -156,7 +156,7 @@ class Logistic(Estimator):
 class Sklearn(Estimator):
     """Not there yet: any scikit-learn classifier by its import path."""
 
-    def __init__(self, path: str, params: Mapping[str, object] | None = None) -> None:
+    def __init__(self, path: str, params: Mapping[str, object] | None = None) -> None:  # noqa: ARG002 - refused
         """Refuse, by name."""
         raise not_yet(f'sg.Sklearn("{path}")')
 
@@ -164,7 +164,7 @@ class Sklearn(Estimator):
 class Downsample:
     """Not there yet: training on a share of the good rows."""
 
-    def __init__(self, *, good: float) -> None:
+    def __init__(self, *, good: float) -> None:  # noqa: ARG002 - refused
         """Refuse, by name."""
         raise not_yet("sg.Downsample")
 
@@ -223,7 +223,7 @@ class FoldSplit(Split):
 
 def _fits(value: object, wanted: str) -> bool:
     if "Literal" in wanted and isinstance(value, str):
-        return f'"{value}"' in wanted
+        return repr(value) in wanted
     words = re.sub(r"Literal\[[^]]*\]", "", wanted).replace("|", " ").split()
     allowed = [kind for word in words for kind in _TYPES[word]]
     if isinstance(value, bool):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, dataclass_transform
 
 from streamgauge.definitions.aggregates import Selection
 from streamgauge.definitions.collect import collect
 from streamgauge.definitions.declare import Declaration, field, payload, unknown_kind
-from streamgauge.definitions.fields import Entity, EventId, EventTime, Field, Payload
+from streamgauge.definitions.fields import PAYLOADS, Entity, EventId, EventTime, Field
 from streamgauge.definitions.place import Place, caller, here, not_yet, refuse
 from streamgauge.definitions.rows import Rows
-from streamgauge.definitions.schema import StreamSpec
+from streamgauge.definitions.schema import FieldSpec, StreamSpec
 from streamgauge.definitions.windows import parse_duration
 from streamgauge.errors import close_match
 
@@ -37,7 +38,7 @@ class EventMeta(type):
 
     __stream__: StreamSpec
 
-    def __new__(  # noqa: PLR0913 - class keywords
+    def __new__(
         cls,
         name: str,
         bases: tuple[type, ...],
@@ -151,40 +152,35 @@ def _declare(made: EventMeta, spec: StreamSpec, namespace: dict[str, Any], place
         if isinstance(value, Declaration) and name not in annotations:
             raise refuse(f"{spec.name}.{name} has no kind. Write {name}: sg.Money = sg.field(…).", value.place)
     keys = {kind: _only(kind, annotations, spec.name, place) for kind in (EventId, Entity, EventTime)}
-    fields: dict[str, Field[Any]] = {name: kind(spec.name, keys[Entity], name) for kind, name in keys.items()}
+    named = {name: kind for kind, name in keys.items()}
+    payloads: list[FieldSpec] = []
     for name, kind in annotations.items():
-        at = place.annotation(name)
-        if not _NAME.fullmatch(name) or name in _RESERVED:
-            why = _RESERVED.get(name, "is no plain name")
-            raise refuse(f'{spec.name}.{name} cannot be a field: "{name}" {why}. Choose another name.', at)
-        declaration = namespace.get(name, Declaration({}, at))
-        if not isinstance(declaration, Declaration):
-            raise refuse(f"{spec.name}.{name} = {declaration!r}: write sg.field(default={declaration!r}).", at)
-        if name in fields:
+        declaration = _declaration(spec.name, name, namespace, place)
+        if name in named:
             if declaration.options:
-                raise refuse(
-                    f"{spec.name}.{name} is the event's {kind.__name__} and takes no options.", declaration.place
-                )
+                raise refuse(f"{spec.name}.{name} is the event's {kind.label}: it takes no options.", declaration.place)
+            setattr(made, name, named[name](spec.name, keys[Entity], name))
             continue
-        if not (
-            isinstance(kind, type) and issubclass(kind, Payload) and hasattr(kind, "label") and "kind" in vars(kind)
-        ):
-            raise unknown_kind(name, kind, spec.name, at)
-        fields[name] = payload(kind, name, declaration.options, spec.name, keys[Entity], declaration.place)
-    for name in annotations:
-        setattr(made, name, fields[name])
-    return StreamSpec(
-        name=spec.name,
-        event_id=keys[EventId],
-        entity=keys[Entity],
-        event_time=keys[EventTime],
-        fields=tuple(fields[name].spec for name in annotations if isinstance(fields[name], Payload)),
-        lateness_us=spec.lateness_us,
-        tolerance_us=spec.tolerance_us,
-        feed=spec.feed,
-        zone=spec.zone,
-        doc=spec.doc,
+        if kind not in PAYLOADS.values():
+            raise unknown_kind(name, kind, spec.name, place.member(name))
+        field_of = payload(kind, name, declaration.options, spec.name, keys[Entity], declaration.place)
+        payloads.append(field_of.spec)
+        setattr(made, name, field_of)
+    return replace(
+        spec, event_id=keys[EventId], entity=keys[Entity], event_time=keys[EventTime], fields=tuple(payloads)
     )
+
+
+def _declaration(stream: str, name: str, namespace: dict[str, Any], place: Place) -> Declaration:
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        why = _RESERVED.get(name, "is no plain name")
+        raise refuse(f'{stream}.{name} cannot be a field: "{name}" {why}. Choose another name.', place.member(name))
+    if name not in namespace:
+        return Declaration({}, place)
+    declared = namespace[name]
+    if not isinstance(declared, Declaration):
+        raise refuse(f"{stream}.{name} = {declared!r}: write sg.field(default={declared!r}).", place.member(name))
+    return declared
 
 
 def _annotations(made: EventMeta) -> dict[str, Any]:
@@ -199,7 +195,7 @@ def _only(kind: type[Field[Any]], annotations: dict[str, Any], stream: str, plac
     if not names:
         raise refuse(f"{stream} has no {kind.label}. Add a field such as {_EXAMPLES[kind.label]}.", place)
     if len(names) > 1:
-        at = place.annotation(names[1])
+        at = place.member(names[1])
         if kind is Entity:
             raise not_yet(f"An event with several entities ({stream}: {', '.join(names)})", at)
         raise refuse(f"{stream} has several fields of kind {kind.label}: {', '.join(names)}. Keep one.", at)

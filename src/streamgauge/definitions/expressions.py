@@ -40,8 +40,8 @@ class Leaf:
         if reach_us is None:
             what = "since_below" if self.spec.kind == "level_since_below" else f'"last {self.spec.window.n}"'
             raise refuse(
-                f'{what} needs a reach, the longest time it looks back: class …(sg.Features, entity=…, reach="365d"), or '
-                'reach="365d" in its call.',
+                f'{what} needs a reach, the longest time it looks back: class …(sg.Features, entity=…, reach="365d"), '
+                'or reach="365d" in its call.',
                 self.place,
             )
         return replace(self.spec, window=replace(self.spec.window, width_us=reach_us))
@@ -70,8 +70,8 @@ class Notes:
 class Feature:
     """A finished value: an aggregate, or an expression over features.
 
-    ``+ - * /``, unary ``-``, `minimum`, `maximum` and `coalesce` derive features; comparisons give predicates for rules and
-    for ``active``. Null comes of any null, of a division by zero, and of any value that is not finite.
+    ``+ - * /``, unary ``-``, `minimum`, `maximum` and `coalesce` derive features; comparisons give predicates for rules
+    and for ``active``. Null comes of any null, of a division by zero, and of any value that is not finite.
     """
 
     __hash__ = object.__hash__
@@ -171,7 +171,7 @@ class Feature:
     def __ge__(self, other: Feature | Amount) -> FeaturePredicate:
         return FeaturePredicate("ge", (self, _operand(other, "ge")))
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> None:  # no bool, so that type checkers refuse `not` and `if`
         raise no_truth(self.text)
 
     def _equal(self, op: str, other: Feature | Amount | str) -> FeaturePredicate:
@@ -227,8 +227,8 @@ class FeaturePredicate:
                 for root in item.roots():
                     if root.named is None:
                         raise refuse(
-                            "A rule or active reads an aggregate that is no feature. Name it in a Features class and write "
-                            "CashFlow.name.",
+                            "A rule or active reads an aggregate that is no feature. Name it in a Features class and "
+                            "write CashFlow.name.",
                             self.place,
                         )
                     found[root.named.spec.name] = root.named.spec
@@ -243,7 +243,7 @@ class FeaturePredicate:
     def __invert__(self) -> FeaturePredicate:
         return FeaturePredicate("not", (self,))
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> None:  # no bool, so that type checkers refuse `not` and `if`
         raise no_truth("A predicate")
 
 

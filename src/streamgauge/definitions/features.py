@@ -75,7 +75,11 @@ class Features:
             if attribute.startswith("_"):
                 continue
             for suffix, item in _columns(cls.__name__, attribute, value, place):
-                spec = _named(item, f"{cls.__name__}.{attribute}{suffix}", entity.role, reach_us, cls.__name__)
+                name = f"{cls.__name__}.{attribute}{suffix}"
+                if item.named is not None:
+                    written = place.member(attribute)
+                    raise refuse(f"{name} is {item.named.spec.name} under another name. Write it once.", written)
+                spec = _named(item, name, entity.role, reach_us, cls.__name__)
                 if spec.name in found:
                     raise refuse(f"{spec.name} is defined twice, once by a window's suffix. Rename one.", item.place)
                 found[spec.name] = spec
@@ -85,7 +89,7 @@ class Features:
         collect("features", cls.__name__, cls, place)
 
 
-def feature(  # noqa: PLR0913 - each is one word about the feature
+def feature(
     value: F,
     *,
     risk: Literal["up", "down"] | None = None,
@@ -180,7 +184,7 @@ def observed(field: Field[Any], place: Place) -> FeatureSpec:
     """
     if not isinstance(field, Payload) or not isinstance(field, Numeric | Category):
         raise refuse(
-            f"{field.text} is a {field.label}: it has no order and no levels, so a model cannot read it.",
+            f"{field.text} is of kind {field.label}: it has no order and no levels, so a model cannot read it.",
             place,
             argument="features",
         )
@@ -208,21 +212,16 @@ def _columns(owner: str, attribute: str, value: object, place: Place) -> list[tu
         return list(value.features.values())
     if isinstance(value, Field):
         raise refuse(
-            f"{owner}.{attribute} is the field {value.text}, no feature. Aggregate it, or name {value.text} in a model's features.",
-            _statement(place, attribute),
+            f"{owner}.{attribute} is the field {value.text}, no feature. Aggregate it, or name {value.text} in a "
+            "model's features.",
+            place.member(attribute),
         )
     if isinstance(value, Condition | FeaturePredicate):
-        raise refuse(f"{owner}.{attribute} is a condition, no feature.", _statement(place, attribute))
+        raise refuse(f"{owner}.{attribute} is a condition, no feature.", place.member(attribute))
     return []
 
 
-def _statement(place: Place, attribute: str) -> Place:
-    return place.annotation(attribute)
-
-
 def _named(item: Feature, name: str, role: str, reach_us: int | None, owner: str) -> FeatureSpec:
-    if item.named is not None:
-        raise refuse(f"{name} is {item.named.spec.name} under another name. Write it once.", item.place)
     for leaf in item.leaves():
         if leaf.role != role:
             raise refuse(

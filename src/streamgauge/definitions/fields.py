@@ -205,7 +205,7 @@ class Text(Payload[str]):
     def __ne__(self, other: Text | str) -> Predicate:  # type: ignore[override]
         return self._equal("ne", other)
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> None:  # no bool, so that type checkers refuse `not` and `if`
         raise refuse(f"{self.text} has no truth value while the file is loaded. Compare it: {self.text} == …")
 
     def _equal(self, op: str, other: Text | str) -> Predicate:

@@ -89,7 +89,8 @@ class Label:
         bad = self.bad.stream
         if self.match is not None and self.match.stream != bad.name:
             raise refuse(
-                f"match={self.match.text} is of {self.match.stream}; it must be a Ref field of {bad.name}, which bad= reads.",
+                f"match={self.match.text} is of {self.match.stream}; it must be a Ref field of {bad.name}, which "
+                "bad= reads.",
                 self.place,
                 argument="match",
             )

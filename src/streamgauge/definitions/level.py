@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Level:
-    """A field's value held until the next row's: its aggregates weigh time, not rows, and are null if it was never set."""
+    """A field's value held until the next row's: its aggregates weigh time, and are null if it was never set."""
 
     def __init__(self, selection: Selection, field: Numeric[Any]) -> None:
         """Keep the rows and the field that sets the level."""
@@ -71,7 +71,7 @@ class Level:
         return windowed(self.selection, self._spec("time_below", self.field.units(threshold)), over, None)
 
     def since_below(self, threshold: Amount, *, reach: str | None = None) -> Feature:
-        """Return the seconds since the level was strictly below a threshold: 0 while it is, null if not within reach."""
+        """Return the seconds since the level was strictly below a threshold: 0 while it is, null if never."""
         width = reach_of(reach)
         spec = self._spec("since_below", self.field.units(threshold), WindowSpec("duration", width))
         return single(self.selection, spec, needs_reach=width == 0)

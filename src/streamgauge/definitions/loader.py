@@ -85,7 +85,7 @@ def _gathering() -> Iterator[Collection]:
 
 
 def _execute(text: str, file: str) -> dict[str, Any]:
-    module = ModuleType(f"streamgauge_project_{abs(hash(file))}")
+    module = ModuleType("streamgauge_project")
     module.__file__ = file
     try:
         code = compile(text, file, "exec", dont_inherit=True)
@@ -101,7 +101,7 @@ def _execute(text: str, file: str) -> dict[str, Any]:
     except (Exception, SystemExit) as error:
         raise DefinitionError(_explained(error, module), path=file, line=_line(error, file)) from error
     finally:
-        del sys.modules[module.__name__]
+        sys.modules.pop(module.__name__, None)
     return module.__dict__
 
 
@@ -135,7 +135,8 @@ def _labelled(model: Model, labels: dict[int, LabelSpec]) -> ModelSpec:
     spec = labels.get(id(model.label))
     if spec is None:
         raise refuse(
-            f"The label of model {model.spec.name} has no name. Assign it to a variable of the file: default_90d = sg.Label(…).",
+            f"The label of model {model.spec.name} has no name. Assign it to a variable of the file: "
+            "default_90d = sg.Label(…).",
             model.place,
             argument="label",
         )
@@ -177,14 +178,14 @@ def _public(owner: object) -> list[str]:
 
 def _parameters(called: str, module: ModuleType) -> list[str]:
     """Return the keyword arguments of what an error message says was called."""
-    import streamgauge
-
     owner, _, method = called.partition(".")
-    target: Any = getattr(streamgauge, owner, None) or vars(module).get(owner)
-    if method and method not in {"__init__", "__init_subclass__", "__new__"}:
-        target = getattr(target, method, None)
     if owner == "EventMeta":
         return ["feed", "lateness", "tolerance", "zone"]
-    if "__init_subclass__" in called:
+    if method == "__init_subclass__":
         return ["entity", "reach"]
+    ours = [vars(other) for name, other in sys.modules.items() if name.startswith("streamgauge.definitions.")]
+    found = [names[owner] for names in (vars(module), *ours) if owner in names]
+    target: Any = next((item for item in found if item.__module__.startswith("streamgauge")), None)
+    if method and method != "__init__":
+        target = getattr(target, method, None)
     return [name for name in signature(target).parameters if name != "self"] if callable(target) else []

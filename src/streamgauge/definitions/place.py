@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from streamgauge.errors import DefinitionError, NotBuiltYet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 _OWN: Final = str(Path(__file__).parent)
@@ -33,12 +35,12 @@ class Place:
                         return Place(self.path, keyword.value.lineno)
         return self
 
-    def annotation(self, name: str) -> Place:
-        """Return the place of an annotated name in the class whose statement starts on this line."""
+    def member(self, name: str) -> Place:
+        """Return the place of a name's definition in the class whose statement starts on this line."""
         for node in ast.walk(_parse(self.path)):
             if isinstance(node, ast.ClassDef) and node.lineno == self.line:
                 for item in node.body:
-                    if isinstance(item, ast.AnnAssign) and ast.unparse(item.target) == name:
+                    if name in _targets(item):
                         return Place(self.path, item.lineno)
         return self
 
@@ -75,11 +77,26 @@ def not_yet(what: str, place: Place | None = None, *, argument: str = "") -> Not
     return error
 
 
+@contextmanager
+def placed(place: Place, argument: str) -> Iterator[None]:
+    """Let a mistake found within be one in this argument of the definition at this place."""
+    try:
+        yield
+    except DefinitionError as error:
+        raise refuse(error.message, place, argument=argument) from None
+
+
 def _error(kind: type[DefinitionError], message: str, place: Place | None, argument: str) -> DefinitionError:
     at = place or here()
     if argument:
         at = at.argument(argument)
     return kind(message, path=at.path, line=at.line)
+
+
+def _targets(item: ast.stmt) -> list[str]:
+    if isinstance(item, ast.AnnAssign):
+        return [ast.unparse(item.target)]
+    return [ast.unparse(target) for target in item.targets] if isinstance(item, ast.Assign) else []
 
 
 def _parse(path: str) -> ast.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Literal
 
@@ -74,7 +75,7 @@ class Policy:
         refer_to = _probability(refer_below, "refer_below", place)
         if refer_to < approve:
             raise refuse(
-                f"refer_below={refer_below} is under approve_below={approve_below}. Nothing would be referred: raise it.",
+                f"refer_below={refer_below} is under approve_below={approve_below}. Raise it to that at least.",
                 place,
                 argument="refer_below",
             )
@@ -92,7 +93,8 @@ def _rule(outcome: Literal["refer", "decline"], when: object, code: str, reason:
     place = here()
     if not isinstance(when, FeaturePredicate):
         raise refuse(
-            f"{outcome} takes a comparison of features, such as CashFlow.history < 7_776_000, not of an event's fields.",
+            f"{outcome} takes a comparison of features, such as CashFlow.history < 7_776_000, not of an event's "
+            "fields.",
             place,
         )
     check_code(code, reason, place)
@@ -107,10 +109,10 @@ def _probability(value: object, argument: str, place: Place) -> float:
 
 def _grades(grades: Mapping[str, float], place: Place) -> tuple[tuple[str, float], ...]:
     bounds = tuple((str(name), _probability(bound, "grades", place)) for name, bound in grades.items())
-    for (lower, low), (upper, high) in zip(bounds, bounds[1:], strict=False):
+    for (lower, low), (upper, high) in itertools.pairwise(bounds):
         if high <= low:
             raise refuse(
-                f'Grade "{upper}" ends at {high}, not above {low}, where "{lower}" ends. Write grades in ascending order.',
+                f'Grade "{upper}" ends at {high}, not above {low}, where "{lower}" ends. Write them ascending.',
                 place,
                 argument="grades",
             )

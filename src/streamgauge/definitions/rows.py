@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, overload
 
 from streamgauge.definitions.aggregates import (
     Selection,
@@ -13,9 +13,9 @@ from streamgauge.definitions.aggregates import (
     windowed,
 )
 from streamgauge.definitions.conditions import Condition, condition_on
-from streamgauge.definitions.fields import Category, Field, Key, Numeric, Payload, Ref
+from streamgauge.definitions.fields import Category, Entity, Field, Key, Numeric, Payload, Ref
 from streamgauge.definitions.level import Level
-from streamgauge.definitions.place import here, not_yet, refuse
+from streamgauge.definitions.place import not_yet, refuse
 from streamgauge.definitions.steps import Each
 from streamgauge.errors import close_match
 
@@ -31,8 +31,8 @@ _GAPS: Final = get_args(Gap)
 class Rows:
     """The live events of one stream that its conditions keep.
 
-    Every aggregate takes ``over=``: one window (``"30d"``; s, m, h, d, w), ``"last 3"`` (the newest 3 events of the stream
-    within ``reach``) or ``"life"``, and gives a feature; or a list of windows, and gives one feature for each.
+    Every aggregate takes ``over=``: one window (``"30d"``; s, m, h, d, w), ``"last 3"`` (the newest 3 events of the
+    stream within ``reach``) or ``"life"``, and gives a feature; or a list of windows, and gives one feature for each.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -55,7 +55,7 @@ class Rows:
         return Level(self.selection, number_of(self.selection, field, "level"))
 
     def each(self, step: str, *, times: int) -> Each:
-        """Return the newest `times` steps of time, each as long as `step`, to be counted or summed and then summarized."""
+        """Return the newest `times` steps of time, each as long as `step`, to be counted or summed."""
         return Each(self.selection, step, times)
 
     @overload
@@ -155,10 +155,12 @@ class Rows:
         return windowed(self.selection, self.selection.aggregate("time_since_first"), over, reach)
 
     @overload
-    def distinct(self, field: Payload[Any], *, over: str, reach: str | None = None) -> Feature: ...
+    def distinct(self, field: Payload[Any] | Entity, *, over: str, reach: str | None = None) -> Feature: ...
     @overload
-    def distinct(self, field: Payload[Any], *, over: list[S], reach: str | None = None) -> Windows[S]: ...
-    def distinct(self, field: Payload[Any], *, over: str | list[S], reach: str | None = None) -> Feature | Windows[S]:
+    def distinct(self, field: Payload[Any] | Entity, *, over: list[S], reach: str | None = None) -> Windows[S]: ...
+    def distinct(
+        self, field: Payload[Any] | Entity, *, over: str | list[S], reach: str | None = None
+    ) -> Feature | Windows[S]:
         """Count the different values of a field; 0 when there is none."""
         name = payload_of(self.selection, field, "distinct").name
         return windowed(self.selection, self.selection.aggregate("distinct", field=name), over, reach)
@@ -214,25 +216,39 @@ class Rows:
             raise refuse(f'gap has no "{statistic}". {close_match(str(statistic), _GAPS)}')
         return windowed(self.selection, self.selection.aggregate(f"gap_{statistic}"), over, reach)
 
-    def median(self, field: Numeric[Any], *, over: str | list[S] = "life", reach: str | None = None) -> NoReturn:
+    @overload
+    def median(self, field: Numeric[Any], *, over: str, reach: str | None = None) -> Feature: ...
+    @overload
+    def median(self, field: Numeric[Any], *, over: list[S], reach: str | None = None) -> Windows[S]: ...
+    def median(self, *_args: object, **_options: object) -> Feature | Windows[S]:
         """Not there yet: the nearest-rank median."""
-        raise not_yet("The aggregate median", here())
+        raise not_yet("The aggregate median")
 
-    def quantile(
-        self, field: Numeric[Any], q: float, *, over: str | list[S] = "life", reach: str | None = None
-    ) -> NoReturn:
+    @overload
+    def quantile(self, field: Numeric[Any], q: float, *, over: str, reach: str | None = None) -> Feature: ...
+    @overload
+    def quantile(self, field: Numeric[Any], q: float, *, over: list[S], reach: str | None = None) -> Windows[S]: ...
+    def quantile(self, *_args: object, **_options: object) -> Feature | Windows[S]:
         """Not there yet: a nearest-rank quantile."""
-        raise not_yet("The aggregate quantile", here())
+        raise not_yet("The aggregate quantile")
 
-    def streak(self, part: Condition, *, over: str | list[S] = "life", reach: str | None = None) -> NoReturn:
+    @overload
+    def streak(self, part: Condition, *, over: str, reach: str | None = None) -> Feature: ...
+    @overload
+    def streak(self, part: Condition, *, over: list[S], reach: str | None = None) -> Windows[S]: ...
+    def streak(self, *_args: object, **_options: object) -> Feature | Windows[S]:
         """Not there yet: the newest consecutive matches."""
-        raise not_yet("The aggregate streak", here())
+        raise not_yet("The aggregate streak")
 
+    @overload
+    def decayed_sum(self, field: Numeric[Any], *, half_life: str, over: str, reach: str | None = None) -> Feature: ...
+    @overload
     def decayed_sum(
-        self, field: Numeric[Any], *, over: str | list[S] = "life", half_life: str, reach: str | None = None
-    ) -> NoReturn:
+        self, field: Numeric[Any], *, half_life: str, over: list[S], reach: str | None = None
+    ) -> Windows[S]: ...
+    def decayed_sum(self, *_args: object, **_options: object) -> Feature | Windows[S]:
         """Not there yet: a sum that halves with age."""
-        raise not_yet("The aggregate decayed_sum", here())
+        raise not_yet("The aggregate decayed_sum")
 
     @overload
     def _number(self, kind: str, field: Numeric[Any], over: str, reach: str | None) -> Feature: ...

@@ -185,7 +185,7 @@ class LabelSpec:
 
 @dataclass(frozen=True, slots=True)
 class EstimatorSpec:
-    """A declared estimator: ``boosting``, ``forest`` or ``logistic`` with its scikit-learn parameters, sorted by name."""
+    """A declared estimator: ``boosting``, ``forest`` or ``logistic``, its scikit-learn parameters sorted by name."""
 
     kind: Literal["boosting", "forest", "logistic"]
     params: tuple[tuple[str, Any], ...] = ()

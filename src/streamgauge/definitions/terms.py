@@ -46,10 +46,10 @@ def exact(value: object, what: str) -> Decimal:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         hint = " Use .is_null()." if value is None else ""
-        raise refuse(f"{what} is compared or combined with {value!r}, which is no number.{hint}")
+        raise refuse(f"{what} cannot go with {value!r}, which is no number.{hint}")
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if not number.is_finite() or number.adjusted() > _LARGEST_EXPONENT:
-        raise refuse(f"{what} is compared or combined with {value!r}, which no value can be.")
+        raise refuse(f"{what} cannot go with {value!r}, which no value can be.")
     return number
 
 
@@ -81,7 +81,7 @@ def to_units(value: object, decimals: int, what: str, limit: int = UNIT_LIMIT) -
     sign, digits, exponent = number.as_tuple()
     shift = int(exponent) + decimals
     whole = int("".join(map(str, digits)))
-    units = whole * 10**shift if shift >= 0 else whole // 10**-shift
+    units: int = whole * 10**shift if shift >= 0 else whole // 10**-shift
     if units > limit:
         raise refuse(f"{value} is larger than any value of {what} can be: the limit is {limit} units.")
     return -units if sign else units

@@ -11,7 +11,7 @@ def hash_text(text: str) -> int:
     """Return the int64 that stands for a text: BLAKE2b with 8 bytes, little endian, signed; never ``NULL``.
 
     >>> hash_text("GB")
-    -6424640436376306022
+    -3126136948819313367
     """
     units = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
     return NULL + 1 if units == NULL else units
