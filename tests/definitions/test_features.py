@@ -119,6 +119,9 @@ MISTAKES = {
     "list of windows beside a feature": ("a / Movement.all.count(over=['1d', '7d'])", 'Name the window: …["1d"]'),
     "a field": ("Movement.amount", "C.x is the field Movement.amount, no feature"),
     "a condition": ("Movement.amount > 0", "C.x is a condition, no feature"),
+    "rows": ("Movement.all", "C.x is a Rows, no feature. Start its name with _"),
+    "an aggregate that is not called": ("Movement.all.count", "C.x is a method, no feature"),
+    "a number": ("3", "C.x is 3, no feature"),
     "another name": ("a", "C.x is C.a under another name"),
     "and": ("a and a", "Write & | ~ instead of and, or, not"),
     "minimum of one": ("sg.minimum(a)", "minimum takes two or more values"),
@@ -165,7 +168,7 @@ def test_a_mistaken_class_is_named_with_its_line(line: str, message: str, model_
 
 
 def test_a_class_without_a_feature_is_refused(refusal: Refusal) -> None:
-    assert "C has no feature" in refusal("class C(sg.Features, entity=Movement.account):  # <-\n    x = 3\n").message
+    assert "C has no feature" in refusal("class C(sg.Features, entity=Movement.account):  # <-\n    _x = 3\n").message
 
 
 def test_a_pair_of_entities_is_refused_by_name(refusal: Refusal) -> None:

@@ -143,6 +143,17 @@ print(*sorted({set(HEAVY.split())!r} & {{name.partition(".")[0] for name in sys.
     assert done.stdout.strip() == ""
 
 
+def test_importing_streamgauge_is_quick() -> None:
+    program = "import time; start = time.process_time(); import streamgauge; print(time.process_time() - start)"
+    environment = {"PYTHONPATH": str(ROOT / "src")}
+
+    seconds = [
+        float(subprocess.check_output([sys.executable, "-c", program], text=True, env=environment)) for _ in range(5)
+    ]
+
+    assert min(seconds) <= 0.1
+
+
 def test_opening_a_project_is_asked_for_by_name() -> None:
     import streamgauge
 

@@ -26,7 +26,7 @@ def test_a_policy_carries_its_bounds_grades_and_rules() -> None:
 
 
 MISTAKES = {
-    "no model": ("'risk', approve_below=0.1, refer_below=0.2", "A policy belongs to a model; 'risk' is none"),
+    "no model": ("'risk', approve_below=0.1, refer_below=0.2", "A policy belongs to a model, not to 'risk'"),
     "bound": ("m, approve_below=4, refer_below=8", "approve_below=4 is no probability"),
     "nan": ("m, approve_below=float('nan'), refer_below=0.2", "approve_below=nan is no probability"),
     "order": ("m, approve_below=0.2, refer_below=0.1", "refer_below=0.1 is under approve_below=0.2"),

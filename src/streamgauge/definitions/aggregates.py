@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from streamgauge.definitions.expressions import Feature, Leaf, S, Windows
 from streamgauge.definitions.fields import Category, Field, Numeric, Payload
-from streamgauge.definitions.place import here, refuse
+from streamgauge.definitions.place import here, refuse, shown
 from streamgauge.definitions.specs import AggregateSpec, Tree, WindowSpec
 from streamgauge.definitions.windows import DAY, Window, parse_duration, parse_window
 
@@ -94,7 +94,7 @@ def payload_of(rows: Selection, value: object, what: str) -> Payload[Any]:
         DefinitionError: It is none.
     """
     if not isinstance(value, Field):
-        raise refuse(f"{what} takes a field such as {rows.stream.name}.amount, not {_shown(value)}.")
+        raise refuse(f"{what} takes a field such as {rows.stream.name}.amount, not {shown(value)}.")
     if not isinstance(value, Payload):
         raise refuse(f"{what} takes a field of the payload; {value.text} is the event's {value.label}.")
     if value.stream != rows.stream.name:
@@ -153,7 +153,3 @@ def _has(field: Payload[Any]) -> str:
     if isinstance(field, Category):
         return "==, !=, is_in, distinct, first, last, top_share and share"
     return "==, !=, is_in, distinct and top_share"
-
-
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, bool | int | float | str | None) else f"a {type(value).__name__}"

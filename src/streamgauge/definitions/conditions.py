@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from streamgauge.definitions.place import refuse
+from streamgauge.definitions.place import refuse, shown
 from streamgauge.definitions.terms import Amount, Term, combine, compare, factor, literal, same_stream
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def condition_on(value: object, stream: str, what: str) -> Tree:
     """
     if not isinstance(value, Condition):
         raise refuse(
-            f"{what} takes a condition on the fields of {stream} such as {stream}.amount > 0, not {_shown(value)}."
+            f"{what} takes a condition on the fields of {stream} such as {stream}.amount > 0, not {shown(value)}."
         )
     predicate = value.predicate()
     if predicate.stream != stream:
@@ -151,7 +151,7 @@ def no_truth(what: str) -> Exception:
 
 def _join(op: str, left: Condition, right: object) -> Predicate:
     if not isinstance(right, Condition):
-        raise refuse(f"{_shown(right)} is no condition. Put each comparison beside & and | in parentheses.")
+        raise refuse(f"{shown(right)} is no condition. Put each comparison beside & and | in parentheses.")
     a, b = left.predicate(), right.predicate()
     return Predicate(same_stream(a.stream, b.stream, "The two conditions"), (op, a.tree, b.tree))
 
@@ -160,7 +160,3 @@ def _beside(other: object, term: Term) -> Term:
     if isinstance(other, Quantity):
         return other.term()
     return literal(other, term.decimals, term.text)
-
-
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, bool | int | float | str | None) else f"a {type(value).__name__}"

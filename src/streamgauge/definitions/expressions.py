@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Generic, Literal, LiteralString, NoReturn, TypeVar
 
 from streamgauge.definitions.conditions import no_truth
-from streamgauge.definitions.place import Place, here, refuse
+from streamgauge.definitions.place import Place, here, refuse, shown
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Tree
 from streamgauge.definitions.terms import Amount
 from streamgauge.definitions.texts import open_code
@@ -295,7 +295,7 @@ def _operand(value: object, op: str) -> Feature | float:
         raise refuse(f'A list of windows is no single value. Name the window: …["{first}"].')
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         hint = " Use .is_null()." if value is None else " An event's field must be aggregated first."
-        raise refuse(f"A feature takes part in {op!r} with {_shown(value)}, which is no feature and no number.{hint}")
+        raise refuse(f"A feature takes part in {op!r} with {shown(value)}, which is no feature and no number.{hint}")
     number = float(value)
     if not math.isfinite(number):
         raise refuse(f"A feature takes part in {op!r} with {value}, which is not finite.")
@@ -305,7 +305,7 @@ def _operand(value: object, op: str) -> Feature | float:
 def _side(value: object) -> FeaturePredicate:
     if not isinstance(value, FeaturePredicate):
         raise refuse(
-            f"{_shown(value)} is no predicate over features. Put each comparison beside & and | in parentheses."
+            f"{shown(value)} is no predicate over features. Put each comparison beside & and | in parentheses."
         )
     return value
 
@@ -314,7 +314,3 @@ def _refuse_categories(operands: tuple[object, ...], what: str) -> None:
     for operand in operands:
         if isinstance(operand, Feature) and operand.levels is not None:
             raise refuse(f"{operand.text} is a category and cannot be {what}. Only == and != with a level apply.")
-
-
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, bool | int | float | str | None) else f"a {type(value).__name__}"

@@ -11,7 +11,7 @@ from streamgauge.definitions.collect import collect
 from streamgauge.definitions.conditions import Condition
 from streamgauge.definitions.expressions import Feature, FeaturePredicate, Named, Notes, Windows, derive
 from streamgauge.definitions.fields import Category, Entity, Field, Numeric, Payload
-from streamgauge.definitions.place import Place, here, not_yet, refuse
+from streamgauge.definitions.place import Place, here, not_yet, refuse, shown
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, WindowSpec
 from streamgauge.definitions.windows import parse_duration
 
@@ -65,7 +65,7 @@ class Features:
             raise not_yet(f"A Features class of several entities ({cls.__name__})", place, argument="entity")
         if not isinstance(entity, Entity):
             raise refuse(
-                f"{cls.__name__} has entity={_shown(entity)}. Name an Entity field, such as entity=Movement.account.",
+                f"{cls.__name__} has entity={shown(entity)}. Name an Entity field, such as entity=Movement.account.",
                 place,
                 argument="entity",
             )
@@ -123,7 +123,7 @@ def feature(
     """
     place = here()
     if not isinstance(value, Feature | Windows):
-        raise refuse(f"feature takes an aggregate or an expression of features, not {_shown(value)}.", place)
+        raise refuse(f"feature takes an aggregate or an expression of features, not {shown(value)}.", place)
     if risk not in (None, "up", "down"):
         raise refuse(f'risk={risk!r} is not understood. It is "up" or "down".', place, argument="risk")
     if (code is None) != (reason is None):
@@ -218,7 +218,10 @@ def _columns(owner: str, attribute: str, value: object, place: Place) -> list[tu
         )
     if isinstance(value, Condition | FeaturePredicate):
         raise refuse(f"{owner}.{attribute} is a condition, no feature.", place.member(attribute))
-    return []
+    raise refuse(
+        f"{owner}.{attribute} is {shown(value)}, no feature. Start its name with _ if it is an intermediate result.",
+        place.member(attribute),
+    )
 
 
 def _named(item: Feature, name: str, role: str, reach_us: int | None, owner: str) -> FeatureSpec:
@@ -244,7 +247,3 @@ def _named(item: Feature, name: str, role: str, reach_us: int | None, owner: str
     )
     item.named = Named(spec, owner)
     return spec
-
-
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, bool | int | float | str | None) else f"a {type(value).__name__}"

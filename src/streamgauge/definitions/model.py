@@ -14,7 +14,7 @@ from streamgauge.definitions.features import Features, observed
 from streamgauge.definitions.fields import Category, Field, Flag, Integer, Money, Number
 from streamgauge.definitions.label import Label
 from streamgauge.definitions.observe import Grid
-from streamgauge.definitions.place import Place, here, refuse
+from streamgauge.definitions.place import Place, here, refuse, shown
 from streamgauge.definitions.specs import FeatureSpec, LabelSpec, ModelSpec, ObserveSpec
 from streamgauge.errors import close_match
 
@@ -142,9 +142,8 @@ def _input(item: object, place: Place) -> tuple[FeatureSpec, ...]:
                 "features= has an aggregate without a name. Define it in a Features class.", place, argument="features"
             )
         return tuple(part.named.spec for part in parts if part.named is not None)
-    shown = item.__name__ if isinstance(item, type) else repr(item)
     raise refuse(
-        f"features= has {shown}. It takes Features classes, their features, and fields of the observed event.",
+        f"features= has {shown(item)}. It takes Features classes, their features, and fields of the observed event.",
         place,
         argument="features",
     )
@@ -158,9 +157,7 @@ def _kinds(place: Place, **given: tuple[object, type]) -> None:
                 "estimator": "sg.Boosting()",
                 "split": 'sg.TimeSplit(calibrate="60d", test="60d")',
             }
-            raise refuse(
-                f"{argument}={value!r} is not understood. It takes {examples[argument]}.", place, argument=argument
-            )
+            raise refuse(f"{argument}= takes {examples[argument]}, not {shown(value)}.", place, argument=argument)
 
 
 def _word(value: object, argument: str, known: tuple[str, ...], place: Place) -> None:

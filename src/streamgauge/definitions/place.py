@@ -7,7 +7,6 @@ import inspect
 import linecache
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamgauge.errors import DefinitionError, NotBuiltYet
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-_OWN: Final = str(Path(__file__).parent)
+_OWN: Final = __file__.removesuffix("place.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,18 @@ def not_yet(what: str, place: Place | None = None, *, argument: str = "") -> Not
     error = _error(NotBuiltYet, f"{what} is not there yet in this version of Streamgauge.", place, argument)
     assert isinstance(error, NotBuiltYet)  # noqa: S101 - narrows the type
     return error
+
+
+def shown(value: object) -> str:
+    """Return how a message shows a value of the user's.
+
+    >>> shown("x"), shown([1])
+    ("'x'", 'a list')
+    """
+    if isinstance(value, bool | int | float | str | None):
+        return repr(value)
+    name = value.__name__ if isinstance(value, type) else type(value).__name__
+    return f"the class {name}" if isinstance(value, type) else f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from streamgauge.definitions.collect import collect
 from streamgauge.definitions.expressions import FeaturePredicate
 from streamgauge.definitions.features import check_code
 from streamgauge.definitions.model import Model
-from streamgauge.definitions.place import Place, here, refuse
+from streamgauge.definitions.place import Place, here, refuse, shown
 from streamgauge.definitions.specs import PolicySpec, RuleSpec
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Policy:
         """Check and keep the policy."""
         place = self.place = here()
         if not isinstance(model, Model):
-            raise refuse(f"A policy belongs to a model; {model!r} is none.", place)
+            raise refuse(f"A policy belongs to a model, not to {shown(model)}.", place)
         approve = _probability(approve_below, "approve_below", place)
         refer_to = _probability(refer_below, "refer_below", place)
         if refer_to < approve:

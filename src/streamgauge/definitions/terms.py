@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from streamgauge.definitions.place import refuse
+from streamgauge.definitions.place import refuse, shown
 from streamgauge.definitions.schema import UNIT_LIMIT
 from streamgauge.definitions.specs import Tree
 
@@ -46,7 +46,7 @@ def exact(value: object, what: str) -> Decimal:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         hint = " Use .is_null()." if value is None else ""
-        raise refuse(f"{what} cannot go with {value!r}, which is no number.{hint}")
+        raise refuse(f"{what} cannot go with {shown(value)}, which is no number.{hint}")
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if not number.is_finite() or number.adjusted() > _LARGEST_EXPONENT:
         raise refuse(f"{what} cannot go with {value!r}, which no value can be.")
