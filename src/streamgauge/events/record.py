@@ -11,7 +11,7 @@ REPLACE: Final = 1
 DELETE: Final = 2
 
 
-class NewRecord(msgspec.Struct, frozen=True):
+class NewRecord(msgspec.Struct, frozen=True, gc=False):
     """A validated event that the log has not seen yet.
 
     Attributes:
@@ -44,7 +44,7 @@ class NewRecord(msgspec.Struct, frozen=True):
     declared_known_at: int | None = None
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A record with what the log gave it, durably and once.
 
     Attributes:
