@@ -1,0 +1,275 @@
+"""The event log in one SQLite file: WAL, fsynced commits, one writer, any number of reading threads."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from streamgauge.adapters.sqlite.checkpoint import Checkpointer
+from streamgauge.adapters.sqlite.log_reading import LogReader
+from streamgauge.adapters.sqlite.log_rows import Row, accepted, record_of, refused_row, row_of
+from streamgauge.adapters.sqlite.log_schema import connect, failures_named, prepare
+from streamgauge.definitions.schema import FieldKind, StreamSpec
+from streamgauge.errors import UnknownName, close_match
+from streamgauge.events.content import decode_texts
+from streamgauge.events.record import DELETE
+from streamgauge.events.values import hash_text
+from streamgauge.log.acceptance import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from streamgauge.events.record import NewRecord, Record
+    from streamgauge.log.port import Quarantined
+
+_TEXTS_REMEMBERED: Final = 200_000
+_PAGES_OF_A_COMMIT: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """A stream that records are accepted of."""
+
+    spec: StreamSpec
+    schema: int
+    categories: tuple[int, ...]  # which of its texts are open categories
+    units_bytes: int
+
+
+class SqliteLog:
+    """The `Log` of one process.
+
+    Args:
+        path: The file; it is created if there is none, its folder is not.
+
+    Raises:
+        LogDamaged: The file is of a newer format, or no event log.
+        OSError: It cannot be opened.
+
+    >>> import tempfile
+    >>> log = SqliteLog(Path(tempfile.mkdtemp()) / "events.sqlite")
+    >>> log.last_position()
+    0
+    >>> log.close()
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+        self._writing = threading.Lock()
+        self._streams: dict[str, _Stream] = {}
+        self._stream_of_schema: dict[int, str] = {}
+        self._texts: set[int] = set()
+        with failures_named(self._path):
+            self._writer = connect(self._path)
+            try:
+                prepare(self._writer, self._path)
+                self._stream_of_schema.update(self._writer.execute("SELECT number, stream FROM schemas"))
+            except BaseException:
+                self._writer.close()
+                raise
+        self._reader = LogReader(self._path)
+        self._checkpointer = Checkpointer(self._path)
+
+    def append(self, records: Sequence[NewRecord], now_us: int) -> list[Record | Quarantined]:
+        """Accept records durably, in order, in one commit; answer for each, in order (see `Log.append`).
+
+        Raises:
+            UnknownName: A stream was not registered since the log was opened; nothing was accepted.
+            OSError: The disk refused; nothing was accepted.
+        """
+        if not records:
+            return []
+        answers: list[Record | Quarantined] = []
+        rows: list[Row] = []
+        texts: dict[int, str] = {}
+        with self._commit() as writer:
+            position, newest = self._last(writer)
+            accepted_at = max(now_us, newest)
+            for new in records:
+                stream = self._stream(new)
+                known_at = accepted_at if new.declared_known_at is None else min(new.declared_known_at, accepted_at)
+                refused = refusal(new, stream.spec, known_at, now_us)
+                if refused is not None:
+                    answers.append(self._store(writer, refused))
+                    continue
+                position += 1
+                record = accepted(new, position, stream.schema, accepted_at, known_at)
+                rows.append(row_of(record))
+                answers.append(record)
+                if stream.categories:
+                    self._collect(new, stream, texts)
+            writer.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
+            writer.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", texts.items())
+        self._remember(texts)
+        self._checkpointer.written(len(rows) + _PAGES_OF_A_COMMIT)
+        return answers
+
+    def quarantine(self, items: Sequence[Quarantined]) -> list[int]:
+        """Store refused events durably, and return their numbers; a position is stored once."""
+        if not items:
+            return []
+        with self._commit() as writer:
+            return [self._store(writer, item).number for item in items]
+
+    def quarantined(self, *, number: int | None = None, last: int = 100) -> list[Quarantined]:
+        """Return one refused event by number, or the newest ones, newest first."""
+        return self._reader.quarantined(number, last)
+
+    def quarantine_counts(self) -> dict[str, int]:
+        """Return how many were refused, by reason."""
+        return self._reader.quarantine_counts()
+
+    def last_position(self) -> int:
+        """Return the newest position, 0 for an empty log."""
+        return self._reader.last_position()
+
+    def last_accepted_at(self) -> int:
+        """Return the ``accepted_at`` of the newest record, 0 for an empty log."""
+        newest = self._reader.last()
+        return newest.accepted_at if newest else 0
+
+    def read_after(self, position: int, limit: int) -> list[Record]:
+        """Return up to ``limit`` records with greater positions, in order of position."""
+        return self._reader.after(position, limit)
+
+    def read_entity(self, entity: str, up_to: int | None = None) -> list[Record]:
+        """Return one entity's records with positions up to ``up_to`` (all if None), in order of position."""
+        return self._reader.of_entity(entity, up_to)
+
+    def read_by_entity(
+        self, entities: Sequence[str] | None = None, up_to: int | None = None
+    ) -> Iterator[tuple[str, list[Record]]]:
+        """Yield (entity, its records in order of position) for the named entities, or for all in order of their key."""
+        return self._reader.by_entity(entities, up_to)
+
+    def find(self, stream: str, entity: str, event_id: str) -> Record | None:
+        """Return the first record of an event, or None."""
+        return self._reader.find(stream, entity, event_id)
+
+    def get(self, position: int) -> Record | None:
+        """Return the record at a position, or None."""
+        return self._reader.at(position)
+
+    def entities(self, role: str | None = None) -> list[str]:
+        """Return the keys of all entities (of one role), sorted."""
+        return self._reader.entities(role)
+
+    def register_schema(self, spec: StreamSpec) -> int:
+        """Return the number of this form of a stream, storing it when it is new; its records are written under it."""
+        form = msgspec.json.encode(replace(spec, doc=""))
+        with self._commit() as writer:
+            found = writer.execute("SELECT number FROM schemas WHERE form = ?", (form,)).fetchone()
+            number = found[0] if found else self._add_schema(writer, spec, form)
+        text_fields = [field for field in spec.fields if field.is_text]
+        categories = tuple(i for i, field in enumerate(text_fields) if field.kind is FieldKind.CATEGORY)
+        self._stream_of_schema[number] = spec.name
+        self._streams[spec.name] = _Stream(spec, number, categories, 8 * len(spec.fields))
+        return int(number)
+
+    def schema(self, number: int) -> StreamSpec:
+        """Return the stream as it was declared under a schema number.
+
+        Raises:
+            UnknownName: There is no such number.
+        """
+        return self._reader.schema(number)
+
+    def text_of(self, value: int) -> str | None:
+        """Return the text of an open category's hash, or None where it was never accepted."""
+        return self._reader.text_of(value)
+
+    def check(self) -> int:
+        """Read everything, and return how many records are sound.
+
+        Raises:
+            LogDamaged: Something is not; the message names the place.
+        """
+        return self._reader.check()
+
+    def close(self) -> None:
+        """Release the files; further calls fail."""
+        self._checkpointer.close()
+        self._reader.close()
+        with self._writing:
+            self._writer.close()
+
+    @contextmanager
+    def _commit(self) -> Iterator[sqlite3.Connection]:
+        """Give the writer for one transaction: durable when it ends, and without a trace if it fails."""
+        with self._writing, failures_named(self._path):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.DatabaseError):
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def _last(self, writer: sqlite3.Connection) -> tuple[int, int]:
+        """Return the newest position and ``accepted_at``."""
+        row = writer.execute(
+            "SELECT position, entity, CAST(body AS BLOB) FROM records ORDER BY position DESC LIMIT 1"
+        ).fetchone()
+        if row is None:
+            return 0, 0
+        position, entity, body = row
+        newest = record_of(position, entity, body, self._stream_of_schema)
+        return newest.position, newest.accepted_at
+
+    def _stream(self, new: NewRecord) -> _Stream:
+        """Return the stream of a record, under the schema it was validated with."""
+        stream = self._streams.get(new.stream)
+        if stream is None:
+            raise UnknownName(
+                f'The stream "{new.stream}" was not registered with the log. {close_match(new.stream, self._streams)}'
+            )
+        if len(new.units) != stream.units_bytes:
+            raise ValueError(
+                f"A record of {new.stream} has {len(new.units)} bytes of units, its schema {stream.units_bytes}."
+            )
+        return stream
+
+    def _collect(self, new: NewRecord, stream: _Stream, texts: dict[int, str]) -> None:
+        """Add the texts of a record's open categories that may be new."""
+        if new.op == DELETE:
+            return
+        found = decode_texts(new.texts)
+        for index in stream.categories:
+            text = found[index]
+            if text is not None and (value := hash_text(text)) not in self._texts:
+                texts[value] = text
+
+    def _remember(self, texts: dict[int, str]) -> None:
+        """Keep in mind which texts are stored; only what is durable may be."""
+        if len(self._texts) > _TEXTS_REMEMBERED:
+            self._texts.clear()
+        self._texts.update(texts)
+
+    @staticmethod
+    def _store(writer: sqlite3.Connection, item: Quarantined) -> Quarantined:
+        """Store a refused event, unless its position is stored already, and return it with its number."""
+        if item.position is not None:
+            found = writer.execute("SELECT number FROM quarantine WHERE position = ?", (item.position,)).fetchone()
+            if found:
+                return replace(item, number=found[0])
+        added = writer.execute(
+            "INSERT INTO quarantine (stream, entity, event_id, reason, detail, body, at, position)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            refused_row(item),
+        )
+        return replace(item, number=added.lastrowid or 0)
+
+    @staticmethod
+    def _add_schema(writer: sqlite3.Connection, spec: StreamSpec, form: bytes) -> int:
+        """Store a form of a stream that was not seen before."""
+        added = writer.execute(
+            "INSERT INTO schemas (stream, form, spec) VALUES (?, ?, ?)", (spec.name, form, msgspec.json.encode(spec))
+        )
+        return added.lastrowid or 0

@@ -1,0 +1,201 @@
+"""Reading the log: one connection for each thread, and short reads, so that none holds up a checkpoint."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from streamgauge.adapters.sqlite.log_rows import damaged, id_hash, record_of, refused_of
+from streamgauge.adapters.sqlite.log_schema import connect, failures_named
+from streamgauge.definitions.schema import StreamSpec
+from streamgauge.errors import LogDamaged, UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from streamgauge.events.record import Record
+    from streamgauge.log.port import Quarantined
+
+ENTITIES_AT_ONCE: Final = 256
+CHECKED_AT_ONCE: Final = 20_000
+
+_COLUMNS: Final = "SELECT position, entity, CAST(body AS BLOB) FROM records"
+_REFUSED: Final = "SELECT number, stream, entity, event_id, reason, detail, body, at, position FROM quarantine"
+_NEXT_ENTITY: Final = """
+WITH RECURSIVE keys (entity) AS (
+    SELECT min(entity) FROM records WHERE entity >= :first
+    UNION ALL SELECT (SELECT min(entity) FROM records WHERE entity > keys.entity) FROM keys WHERE entity IS NOT NULL
+) SELECT entity FROM keys WHERE entity IS NOT NULL AND entity < :last
+"""
+_decode_spec: Final = msgspec.json.Decoder(StreamSpec).decode
+
+
+class ThreadConnection:
+    """A thread's connection; it closes with its thread or with the log, whichever ends first."""
+
+    __slots__ = ("__weakref__", "close", "execute")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.execute = connection.execute
+        self.close = weakref.finalize(self, connection.close)
+
+
+class LogReader:
+    """The reads of a log.
+
+    Args:
+        path: The log's file, which exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._connections: weakref.WeakSet[ThreadConnection] = weakref.WeakSet()
+        self._opening = threading.Lock()
+        self._closed = False
+        self._schemas: dict[int, StreamSpec] = {}
+        self._streams: dict[int, str] = {}
+
+    def close(self) -> None:
+        """Close every thread's connection; further reads fail."""
+        with self._opening:
+            self._closed = True
+            for connection in list(self._connections):
+                connection.close()
+
+    def last(self) -> Record | None:
+        """Return the newest record."""
+        found = self._records(f"{_COLUMNS} ORDER BY position DESC LIMIT 1")
+        return found[0] if found else None
+
+    def last_position(self) -> int:
+        """Return the newest position, 0 for an empty log."""
+        return int(self._rows("SELECT coalesce(max(position), 0) FROM records")[0][0])
+
+    def after(self, position: int, limit: int) -> list[Record]:
+        """Return up to ``limit`` records with greater positions, in order of position."""
+        return self._records(f"{_COLUMNS} WHERE position > ? ORDER BY position LIMIT ?", position, max(limit, 0))
+
+    def at(self, position: int) -> Record | None:
+        """Return the record at a position, or None."""
+        found = self._records(f"{_COLUMNS} WHERE position = ?", position)
+        return found[0] if found else None
+
+    def of_entity(self, entity: str, up_to: int | None) -> list[Record]:
+        """Return one entity's records with positions up to ``up_to``, in order of position."""
+        if up_to is None:
+            return self._records(f"{_COLUMNS} WHERE entity = ? ORDER BY position", entity)
+        return self._records(f"{_COLUMNS} WHERE entity = ? AND position <= ? ORDER BY position", entity, up_to)
+
+    def by_entity(self, entities: Sequence[str] | None, up_to: int | None) -> Iterator[tuple[str, list[Record]]]:
+        """Yield (entity, its records in order of position), some entities a read, all of them under one cut."""
+        cut = self.last_position() if up_to is None else up_to
+        keys = self.entities(None) if entities is None else entities
+        for start in range(0, len(keys), ENTITIES_AT_ONCE):
+            some = keys[start : start + ENTITIES_AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            found: dict[str, list[Record]] = {entity: [] for entity in some}
+            query = f"{_COLUMNS} WHERE entity IN ({marks}) AND position <= ? ORDER BY position"
+            for record in self._records(query, *some, cut):
+                found[record.entity].append(record)
+            for entity in some:
+                if found[entity] or entities is not None:
+                    yield entity, found[entity]
+
+    def find(self, stream: str, entity: str, event_id: str) -> Record | None:
+        """Return the first record of an event, or None."""
+        query = f"{_COLUMNS} WHERE entity = ? AND id_hash = ? ORDER BY position"
+        for record in self._records(query, entity, id_hash(stream, event_id)):
+            if record.stream == stream and record.event_id == event_id:
+                return record
+        return None
+
+    def entities(self, role: str | None) -> list[str]:
+        """Return the keys of all entities (of one role), sorted; it jumps from one to the next in the index."""
+        first, last = ("", "\U0010ffff") if role is None else (f"{role}:", f"{role};")
+        return [key for (key,) in self._rows(_NEXT_ENTITY, {"first": first, "last": last})]
+
+    def quarantined(self, number: int | None, last: int) -> list[Quarantined]:
+        """Return one refused event by number, or the newest ones, newest first."""
+        if number is not None:
+            return [refused_of(row) for row in self._rows(f"{_REFUSED} WHERE number = ?", (number,))]
+        return [refused_of(row) for row in self._rows(f"{_REFUSED} ORDER BY number DESC LIMIT ?", (max(last, 0),))]
+
+    def quarantine_counts(self) -> dict[str, int]:
+        """Return how many were refused, by reason."""
+        return dict(self._rows("SELECT reason, count(*) FROM quarantine GROUP BY reason ORDER BY reason"))
+
+    def text_of(self, value: int) -> str | None:
+        """Return the text of an open category's hash, or None where it was never accepted."""
+        found = self._rows("SELECT text FROM texts WHERE hash = ?", (value,))
+        return found[0][0] if found else None
+
+    def schema(self, number: int) -> StreamSpec:
+        """Return the stream as it was declared under a schema number.
+
+        Raises:
+            UnknownName: There is no such number.
+        """
+        if number not in self._schemas:
+            self._load_schemas()
+        if number not in self._schemas:
+            raise UnknownName(f"The log has no schema {number}. Known: 1 to {max(self._schemas, default=0)}.")
+        return self._schemas[number]
+
+    def check(self) -> int:
+        """Read everything, and return how many records are sound.
+
+        Raises:
+            LogDamaged: Something is not.
+        """
+        problems = [text for (text,) in self._rows("PRAGMA quick_check(5)") if text != "ok"]
+        if problems:
+            raise LogDamaged(
+                f"The event log {self._path.name} is damaged: {'; '.join(problems)}. Restore it from a backup."
+            )
+        count, position, accepted_at = 0, 0, 0
+        while found := self.after(position, CHECKED_AT_ONCE):
+            for record in found:
+                if record.accepted_at < accepted_at:
+                    raise damaged(record.position)
+                accepted_at = record.accepted_at
+            count, position = count + len(found), found[-1].position
+        return count
+
+    def _records(self, query: str, *values: str | int) -> list[Record]:
+        """Return the records that a query finds."""
+        rows = self._rows(query, values)
+        if rows and not self._streams:
+            self._load_schemas()
+        try:
+            return [record_of(position, entity, body, self._streams) for position, entity, body in rows]
+        except LogDamaged:
+            self._load_schemas()  # another reader may have seen a schema first
+            return [record_of(position, entity, body, self._streams) for position, entity, body in rows]
+
+    def _rows(self, query: str, values: tuple[str | int, ...] | dict[str, str] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows that a query finds, on this thread's connection."""
+        with failures_named(self._path):
+            return self._connection().execute(query, values).fetchall()
+
+    def _connection(self) -> ThreadConnection:
+        """Return this thread's connection."""
+        found: ThreadConnection | None = getattr(self._local, "connection", None)
+        if found is None or self._closed:
+            with self._opening:
+                if self._closed:
+                    raise ValueError(f"The log {self._path.name} was closed.")
+                found = self._local.connection = ThreadConnection(connect(self._path, reads_only=True))
+                self._connections.add(found)
+        return found
+
+    def _load_schemas(self) -> None:
+        """Read the schemas that were registered."""
+        schemas = {int(number): _decode_spec(spec) for number, spec in self._rows("SELECT number, spec FROM schemas")}
+        self._schemas = schemas
+        self._streams = {number: spec.name for number, spec in schemas.items()}
