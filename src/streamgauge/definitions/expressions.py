@@ -11,7 +11,6 @@ from streamgauge.definitions.conditions import no_truth
 from streamgauge.definitions.place import Place, here, refuse, shown
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Tree
 from streamgauge.definitions.terms import Amount
-from streamgauge.definitions.texts import open_code
 from streamgauge.errors import close_match
 
 if TYPE_CHECKING:
@@ -184,6 +183,8 @@ class Feature:
         if not isinstance(other, str):
             raise refuse(f"{self.text} is a category: compare it with the text of a level.")
         if not self.levels:
+            from streamgauge.definitions.texts import open_code
+
             return FeaturePredicate(op, (self, open_code(other)))
         if other not in self.levels:
             raise refuse(f'"{other}" is no level of {self.text}. {close_match(other, self.levels)}')

@@ -10,7 +10,6 @@ from streamgauge.definitions.conditions import Condition, Predicate, Quantity
 from streamgauge.definitions.place import refuse
 from streamgauge.definitions.schema import UNIT_LIMIT, FieldKind, FieldSpec
 from streamgauge.definitions.terms import Amount, Term, same_stream, to_units
-from streamgauge.definitions.texts import hash_text
 from streamgauge.errors import close_match
 
 if TYPE_CHECKING:
@@ -190,6 +189,8 @@ class Text(Payload[str]):
             raise refuse(f"{self.text} is a {self.label}: it is compared with a text, not {value!r}.{hint}")
         levels = self.spec.levels
         if levels is None:
+            from streamgauge.definitions.texts import hash_text
+
             return hash_text(value)
         if value not in levels:
             raise refuse(f'"{value}" is no level of {self.text}. {close_match(value, levels)}')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from streamgauge.definitions.schema import NULL
 
 
@@ -11,8 +13,6 @@ def hash_text(text: str) -> int:
     >>> hash_text("GB")
     -3126136948819313367
     """
-    from hashlib import blake2b
-
     units = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
     return NULL + 1 if units == NULL else units
 
