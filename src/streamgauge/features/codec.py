@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.errors import StateDamaged
+from streamgauge.features.compute import StreamArrays
 from streamgauge.features.identity import Entry
+from streamgauge.features.opcodes import FOLD_WIDTH
 from streamgauge.features.stream_state import StreamState
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 _MAGIC: Final = b"SGS\x01"
 _PREFIX: Final = struct.Struct("<4sIII")
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
 _State = TypeVar("_State", bound="EntityState")
 
 
@@ -70,8 +75,9 @@ def encode_state(state: EntityState) -> bytes:
     for name, stream in state.streams.items():
         if stream.is_empty:
             continue
-        headers.append(_stream_header(name, stream, state.last_known_at))
-        parts.extend(_columns(stream, headers[-1]))
+        sequence = _sequence(stream)
+        headers.append(_stream_header(name, stream, state.last_known_at, sequenced=bool(sequence)))
+        parts += _columns(stream, sequence)
     header = _ENCODER.encode(
         _Header(state.layout.digest, state.last_position, state.last_known_at, state.last_event_time, headers)
     )
@@ -99,9 +105,14 @@ def decode_state(state: _State, data: bytes) -> _State:
     state.last_position = header.last_position
     state.last_known_at = header.last_known_at
     state.last_event_time = header.last_event_time
-    reader = _Reader(bytearray(data), _PREFIX.size + _header_length(data))
+    buffer, start = bytearray(data), _PREFIX.size + _header_length(data)  # one copy, which the arrays go on sharing
+    if len(buffer) > start:
+        ints, words = np.frombuffer(buffer, np.int64, -1, start), np.frombuffer(buffer, np.uint64, -1, start)
+    else:
+        ints, words = np.empty(0, np.int64), np.empty(0, np.uint64)
+    at = 0
     for stream in header.streams:
-        state.streams[stream.name] = _stream(stream, state.layout, reader)
+        state.streams[stream.name], at = _stream(stream, state.layout, ints, words, at)
     return state
 
 
@@ -129,10 +140,10 @@ def _header_length(data: bytes) -> int:
     return length + -length % 8
 
 
-def _stream_header(name: str, stream: StreamState, known_us: int) -> _StreamHeader:
+def _stream_header(name: str, stream: StreamState, known_us: int, *, sequenced: bool) -> _StreamHeader:
     edge = known_us - stream.lateness_us
     n = stream.count
-    start = int(np.searchsorted(stream.time[:n], edge, "left")) if n else 0
+    start = int(stream.time[:n].searchsorted(edge)) if n else 0
     entries = stream.entries
     ids = stream.ids[start:]
     kept = {event_id: entries[event_id] for event_id in ids}
@@ -143,7 +154,7 @@ def _stream_header(name: str, stream: StreamState, known_us: int) -> _StreamHead
         stream.lateness_us,
         n,
         len(ids),
-        bool(stream.sequence[:n].any()),
+        sequenced,
         stream.folded_first,
         stream.folded_last,
         stream.forgot or len(kept) < len(entries),
@@ -152,49 +163,46 @@ def _stream_header(name: str, stream: StreamState, known_us: int) -> _StreamHead
     )
 
 
-def _columns(stream: StreamState, header: _StreamHeader) -> list[bytes]:
+def _columns(stream: StreamState, sequence: bytes) -> list[bytes]:
     n = stream.count
-    parts = [stream.time[:n].tobytes()]
-    if header.sequenced:
-        parts.append(stream.sequence[:n].tobytes())
+    parts = [stream.time[:n].tobytes(), sequence]
     if stream.layout is not None:
-        parts.extend((stream.mask[:n].tobytes(), stream.cols[:, :n].tobytes()))
-        if header.folded:
+        parts += (stream.mask[:n].tobytes(), stream.cols[:, :n].tobytes())
+        if stream.folded_last != NULL:
             parts.append(stream.folds.tobytes())
     return parts
 
 
-class _Reader:
-    """Takes arrays off a buffer that they go on sharing, so that decoding copies once."""
-
-    __slots__ = ("_at", "_buffer")
-
-    def __init__(self, buffer: bytearray, start: int) -> None:
-        self._buffer = buffer
-        self._at = start
-
-    def ints(self, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        found = np.frombuffer(self._buffer, np.int64, count, self._at)
-        self._at += 8 * count
-        return found
+def _sequence(stream: StreamState) -> bytes:
+    """Return the sequences, or nothing where all are 0."""
+    data = stream.sequence[: stream.count].tobytes()
+    return b"" if data.count(0) == len(data) else data
 
 
-def _stream(header: _StreamHeader, layout: Layout, reader: _Reader) -> StreamState:
+def _stream(header: _StreamHeader, layout: Layout, ints: Ints, words: Words, at: int) -> tuple[StreamState, int]:
+    """Return a stream whose arrays are views of the buffer from item ``at`` on, and where the next one's begin."""
     index = layout.index(header.name)
-    stream = StreamState(None if index < 0 else layout.streams[index], header.lateness_us)
+    own = None if index < 0 else layout.streams[index]
     n = header.events
-    stream.count = n
-    stream.entries = header.entries
-    stream.ids = [""] * (n - header.named) + (header.ids or list(header.entries)[: header.named])
-    stream.folded_first, stream.folded_last, stream.forgot = header.folded_first, header.folded_last, header.forgot
-    if not n and not header.folded:
-        return stream
-    stream.time = reader.ints(n)
-    stream.sequence = reader.ints(n) if header.sequenced else np.zeros(n, np.int64)
-    if stream.layout is not None:
-        words, columns = stream.layout.words, len(stream.layout.columns)
-        stream.mask = reader.ints(n * words).view(np.uint64).reshape(n, words)
-        stream.cols = reader.ints(n * columns).reshape(columns, n)
-        if header.folded:
-            stream.folds = reader.ints(stream.folds.size).reshape(stream.folds.shape)
-    return stream
+    if own is None or not (n or header.folded):
+        stream = StreamState(own, header.lateness_us)
+    else:
+        mask = at + (2 * n if header.sequenced else n)
+        cols = mask + n * own.words
+        folds = cols + n * len(own.columns)
+        end = folds + own.fold_table.shape[0] * FOLD_WIDTH if header.folded else folds
+        arrays = StreamArrays(
+            ints[at : at + n],
+            words[mask:cols].reshape(n, own.words),
+            ints[cols:folds].reshape(len(own.columns), n),
+            n,
+            ints[folds:end].reshape(-1, FOLD_WIDTH) if header.folded else own.empty_folds(),
+            header.folded_first,
+        )
+        stream = StreamState(own, header.lateness_us, arrays)
+        stream.sequence = ints[at + n : mask] if header.sequenced else np.zeros(n, np.int64)
+        stream.ids = [""] * (n - header.named) + (header.ids or list(header.entries)[: header.named])
+        stream.folded_last = header.folded_last
+        at = end
+    stream.entries, stream.forgot = header.entries, header.forgot
+    return stream, at

@@ -66,7 +66,8 @@ def rebuild_store(
         }
 
     done = 0
-    for states in in_order(build, in_chunks(log.read_by_entity(None if entities is None else names, position)), workers):
+    groups = log.read_by_entity(None if entities is None else names, position)
+    for states in in_order(build, in_chunks(groups), workers):
         store.put_batch(states)
         done += len(states)
         if progress is not None:

@@ -41,16 +41,19 @@ class StreamState(StreamArrays):
 
     __slots__ = ("entries", "folded_last", "forgot", "ids", "lateness_us", "layout", "sequence", "sweep_at")
 
-    def __init__(self, layout: StreamLayout | None, lateness_us: int) -> None:
-        """Begin empty."""
-        words, columns = (layout.words, len(layout.columns)) if layout else (1, 0)
-        super().__init__(
-            time=np.empty(0, np.int64),
-            mask=np.empty((0, words), np.uint64),
-            cols=np.empty((columns, 0), np.int64),
-            count=0,
-            folds=layout.empty_folds() if layout else _NO_FOLDS,
-        )
+    def __init__(self, layout: StreamLayout | None, lateness_us: int, arrays: StreamArrays | None = None) -> None:
+        """Begin empty, or with the arrays of live events (whose `sequence`, `ids` and `entries` the caller gives)."""
+        if arrays is None:
+            words, columns = (layout.words, len(layout.columns)) if layout is not None else (1, 0)
+            self.time = np.empty(0, np.int64)
+            self.mask = np.empty((0, words), np.uint64)
+            self.cols = np.empty((columns, 0), np.int64)
+            self.count = 0
+            self.folds = layout.empty_folds() if layout is not None else _NO_FOLDS
+            self.folded_first = NULL
+        else:
+            self.time, self.mask, self.cols = arrays.time, arrays.mask, arrays.cols
+            self.count, self.folds, self.folded_first = arrays.count, arrays.folds, arrays.folded_first
         self.layout = layout
         self.lateness_us = lateness_us
         self.entries: dict[str, Entry] = {}
@@ -99,7 +102,7 @@ class StreamState(StreamArrays):
 
     def find(self, event_id: str, event_time: int) -> int:
         """Return the number of a live event, -1 where it is not among the columns."""
-        start = int(np.searchsorted(self.time[: self.count], event_time, "left"))
+        start = int(self.time[: self.count].searchsorted(event_time))
         try:
             at = self.ids.index(event_id, start)
         except ValueError:
@@ -126,7 +129,7 @@ class StreamState(StreamArrays):
         edge = known_us - self.lateness_us - self.layout.horizon_us
         if self.time[0] >= edge:
             return
-        count = int(np.searchsorted(self.time[: self.count], edge, "left"))
+        count = int(self.time[: self.count].searchsorted(edge))
         if count < at_least:
             return
         fold_events(self.time, self.mask, self.cols, count, self.layout.fold_table, self.folds)
@@ -159,7 +162,7 @@ class StreamState(StreamArrays):
         n = self.count
         if not n or event_time > self.time[n - 1]:
             return n
-        low, high = np.searchsorted(self.time[:n], (event_time, event_time + 1), "left").tolist()
+        low, high = self.time[:n].searchsorted((event_time, event_time + 1)).tolist()
         if low < high:
             among = self.sequence[low:high]
             low, high = (

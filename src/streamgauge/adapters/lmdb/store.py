@@ -79,7 +79,8 @@ class LmdbStateStore:
 
         def read(txn: lmdb.Transaction) -> list[bytes | None]:
             found = [txn.get(key, db=self._states) for key in keys]
-            return [None if value is None else _state(key, bytes(value)) for key, value in zip(keys, found, strict=True)]
+            pairs = zip(keys, found, strict=True)
+            return [None if value is None else _state(key, bytes(value)) for key, value in pairs]
 
         return self._read(read)
 
