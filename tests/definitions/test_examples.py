@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,4 @@ def test_the_template_is_the_example(template: str) -> None:
     copy = ROOT / "src" / "streamgauge" / "app" / "templates" / template / f"{template}.py"
 
     assert copy.read_bytes() == CREDIT.read_bytes()
+    assert tomllib.loads(copy.with_name("streamgauge.toml").read_text())["project"]["file"] == copy.name

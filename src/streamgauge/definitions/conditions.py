@@ -133,7 +133,8 @@ def condition_on(value: object, stream: str, what: str) -> Tree:
     """
     if not isinstance(value, Condition):
         raise refuse(
-            f"{what} takes a condition on the fields of {stream} such as {stream}.amount > 0, not {shown(value)}."
+            f"{what} takes a condition on the fields of {stream} such as {stream}.amount > 0, not {shown(value)}. "
+            "Only payload fields compare: not the EventId, Entity or EventTime."
         )
     predicate = value.predicate()
     if predicate.stream != stream:

@@ -158,21 +158,51 @@ def check_code(code: object, reason: object, place: Place) -> None:
 def minimum(first: Feature | Amount, *others: Feature | Amount) -> Feature:
     """Return the smallest of features and numbers; null with any null.
 
-    >>> minimum(1, 2)
-    Traceback (most recent call last):
-    ...
-    streamgauge.errors.DefinitionError: ...
+    >>> import streamgauge as sg
+    >>> class Visit(sg.Event):
+    ...     id: sg.EventId
+    ...     shop: sg.Entity
+    ...     at: sg.EventTime
+    >>> class Shop(sg.Features, entity=Visit.shop):
+    ...     visits = Visit.all.count(over=["1d", "7d"])
+    ...     x = sg.minimum(visits["1d"], 3)
+    >>> Shop.__definition__.features[2].expression[0]
+    'min'
     """
     return _fold("min", first, others)
 
 
 def maximum(first: Feature | Amount, *others: Feature | Amount) -> Feature:
-    """Return the largest of features and numbers; null with any null."""
+    """Return the largest of features and numbers; null with any null.
+
+    >>> import streamgauge as sg
+    >>> class Visit(sg.Event):
+    ...     id: sg.EventId
+    ...     shop: sg.Entity
+    ...     at: sg.EventTime
+    >>> class Shop(sg.Features, entity=Visit.shop):
+    ...     visits = Visit.all.count(over=["1d", "7d"])
+    ...     x = sg.maximum(visits["1d"], visits["7d"] / 7)
+    >>> Shop.__definition__.features[2].expression[0]
+    'max'
+    """
     return _fold("max", first, others)
 
 
 def coalesce(first: Feature | Amount, *others: Feature | Amount) -> Feature:
-    """Return the first of features and numbers that is not null."""
+    """Return the first of features and numbers that is not null.
+
+    >>> import streamgauge as sg
+    >>> class Visit(sg.Event):
+    ...     id: sg.EventId
+    ...     shop: sg.Entity
+    ...     at: sg.EventTime
+    >>> class Shop(sg.Features, entity=Visit.shop):
+    ...     visits = Visit.all.count(over=["1d", "7d"])
+    ...     x = sg.coalesce(visits["1d"] / visits["7d"], 0)
+    >>> Shop.__definition__.features[2].expression[2]
+    ('const', 0.0)
+    """
     return _fold("coalesce", first, others)
 
 

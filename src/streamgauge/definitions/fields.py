@@ -53,7 +53,22 @@ class Field(Generic[T]):
 
 
 class EventId(Field[str]):
-    """The event's id, unique within its stream and entity."""
+    """The event's id, unique within its stream and entity.
+
+    >>> import streamgauge as sg
+    >>> class Visit(sg.Event):
+    ...     visit: sg.EventId
+    ...     shop: sg.Entity
+    ...     at: sg.EventTime
+    ...     spent: sg.Money = sg.field(low=0)
+    ...     minutes: sg.Number = sg.field(decimals=1)
+    ...     people: sg.Integer
+    ...     member: sg.Flag = sg.field(default=False)
+    ...     kind: sg.Category = sg.field(levels=["walk-in", "booked"])
+    ...     customer: sg.Key = sg.field(default=None)
+    >>> Visit.__stream__.event_id
+    'visit'
+    """
 
     label = "EventId"
 

@@ -51,6 +51,25 @@ class Model:
 
     Raises:
         DefinitionError: A part is of another entity or stream, or does not go with another part.
+
+    >>> import streamgauge as sg
+    >>> class Visit(sg.Event):
+    ...     id: sg.EventId
+    ...     shop: sg.Entity
+    ...     at: sg.EventTime
+    >>> class Shop(sg.Features, entity=Visit.shop):
+    ...     visits = Visit.all.count(over="7d")
+    >>> closed = sg.Label(bad=Visit, within="30d")
+    >>> model = sg.Model(
+    ...     name="closing",
+    ...     observe=sg.every("7d", anchor="Mon 00:00 UTC", entity=Visit.shop),
+    ...     features=[Shop],
+    ...     label=closed,
+    ...     estimator=sg.Boosting(),
+    ...     split=sg.TimeSplit(calibrate="30d", test="30d"),
+    ... )
+    >>> [feature.name for feature in model.spec.features]
+    ['Shop.visits']
     """
 
     def __init__(  # noqa: PLR0913 - a model's card

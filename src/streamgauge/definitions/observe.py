@@ -35,6 +35,14 @@ def every(step: str, *, anchor: str, entity: Entity, active: FeaturePredicate | 
 
     Raises:
         DefinitionError: The step or anchor is not understood, or `active` reads features of another entity.
+
+    >>> import streamgauge as sg
+    >>> class Visit(sg.Event):
+    ...     id: sg.EventId
+    ...     shop: sg.Entity
+    ...     at: sg.EventTime
+    >>> sg.every("7d", anchor="Mon 00:00 UTC", entity=Visit.shop).spec.role
+    'shop'
     """
     place = here()
     role = _role(entity, "every", place)
@@ -54,6 +62,14 @@ def at(moments: Sequence[str], *, entity: Entity, active: FeaturePredicate | Non
 
     Raises:
         DefinitionError: A moment is not understood or out of order, or `active` reads features of another entity.
+
+    >>> import streamgauge as sg
+    >>> class Visit(sg.Event):
+    ...     id: sg.EventId
+    ...     shop: sg.Entity
+    ...     at: sg.EventTime
+    >>> sg.at(["1970-01-02T00:00:00Z"], entity=Visit.shop).spec.moments
+    (86400000000,)
     """
     place = here()
     role = _role(entity, "at", place)

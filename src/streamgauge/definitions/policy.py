@@ -31,6 +31,16 @@ def refer(when: FeaturePredicate, *, code: str, reason: str) -> Rule:
 
     Raises:
         DefinitionError: It is no predicate over named features, or the code is none.
+
+    >>> import streamgauge as sg
+    >>> class Visit(sg.Event):
+    ...     id: sg.EventId
+    ...     shop: sg.Entity
+    ...     at: sg.EventTime
+    >>> class Shop(sg.Features, entity=Visit.shop):
+    ...     visits = Visit.all.count(over="7d")
+    >>> sg.refer(Shop.visits < 3, code="K01", reason="Few visits").spec.outcome
+    'refer'
     """
     return _rule("refer", when, code, reason)
 
@@ -40,6 +50,16 @@ def decline(when: FeaturePredicate, *, code: str, reason: str) -> Rule:
 
     Raises:
         DefinitionError: It is no predicate over named features, or the code is none.
+
+    >>> import streamgauge as sg
+    >>> class Visit(sg.Event):
+    ...     id: sg.EventId
+    ...     shop: sg.Entity
+    ...     at: sg.EventTime
+    >>> class Shop(sg.Features, entity=Visit.shop):
+    ...     visits = Visit.all.count(over="7d")
+    >>> sg.decline(Shop.visits > 99, code="K02", reason="Too many visits").spec.outcome
+    'decline'
     """
     return _rule("decline", when, code, reason)
 
@@ -56,6 +76,25 @@ class Policy:
 
     Raises:
         DefinitionError: A bound is no probability or out of order, or a rule is of another entity.
+
+    >>> import streamgauge as sg
+    >>> class Visit(sg.Event):
+    ...     id: sg.EventId
+    ...     shop: sg.Entity
+    ...     at: sg.EventTime
+    >>> class Shop(sg.Features, entity=Visit.shop):
+    ...     visits = Visit.all.count(over="7d")
+    >>> closed = sg.Label(bad=Visit, within="30d")
+    >>> model = sg.Model(
+    ...     name="closing",
+    ...     observe=sg.every("7d", anchor="Mon 00:00 UTC", entity=Visit.shop),
+    ...     features=[Shop],
+    ...     label=closed,
+    ...     estimator=sg.Boosting(),
+    ...     split=sg.TimeSplit(calibrate="30d", test="30d"),
+    ... )
+    >>> sg.Policy(model, approve_below=0.04, refer_below=0.08, grades={"A": 0.02, "B": 1.0}).spec.grades
+    (('A', 0.02), ('B', 1.0))
     """
 
     def __init__(
