@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.features.chunks import in_chunks, in_order
+from streamgauge.features.chunks import CHUNK_RECORDS, in_chunks, in_order
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.history import Observed, features_of
 from streamgauge.features.timeline import Timeline
@@ -80,6 +80,7 @@ def backfill(
     *,
     up_to: int | None = None,
     workers: int = 2,
+    chunk_records: int = CHUNK_RECORDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float64]:
     """Return features float64[m, features] of the requests, in their order, NaN for null.
@@ -93,6 +94,7 @@ def backfill(
         requests: The moments.
         up_to: The last position that may be read, or None; no cut lets a later record be seen.
         workers: How many threads compute.
+        chunk_records: About how many records are computed at a time.
         progress: Called with (moments done, moments in all).
     """
     book = SchemaBook(log.schema)
@@ -117,7 +119,7 @@ def backfill(
         return len(rows)
 
     done = 0
-    for count in in_order(compute, in_chunks(_with_absent(log, requests.entities, up_to)), workers):
+    for count in in_order(compute, in_chunks(_with_absent(log, requests.entities, up_to), chunk_records), workers):
         done += count
         if progress is not None:
             progress(done, len(requests))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from streamgauge.errors import StateDamaged
 from streamgauge.features.build import fill_state
-from streamgauge.features.chunks import in_chunks, in_order
+from streamgauge.features.chunks import CHUNK_RECORDS, in_chunks, in_order
 from streamgauge.features.codec import read_header
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.state import EntityState
@@ -29,6 +29,7 @@ def rebuild_store(
     *,
     up_to: int | None = None,
     workers: int = 2,
+    chunk_records: int = CHUNK_RECORDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write the states of all entities, or of the named ones, as the log has them now.
@@ -45,6 +46,7 @@ def rebuild_store(
         entities: The entities to rebuild, or None for all.
         up_to: The position to rebuild to, or None for the log's last.
         workers: How many threads work beside the one that reads.
+        chunk_records: About how many records' states are written in one commit.
         progress: Called with (entities done, entities in all).
 
     Returns:
@@ -67,7 +69,7 @@ def rebuild_store(
 
     done = 0
     groups = log.read_by_entity(None if entities is None else names, position)
-    for states in in_order(build, in_chunks(groups), workers):
+    for states in in_order(build, in_chunks(groups, chunk_records), workers):
         store.put_batch(states)
         done += len(states)
         if progress is not None:

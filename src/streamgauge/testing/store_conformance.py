@@ -23,6 +23,7 @@ class StateStoreConformance:
         assert (store.get("account:1"), store.watermark(), list(store.entities())) == (None, 0, [])
         assert (store.stale, store.unclean, store.layout_digest) == ("", False, "a" * 64)
         assert store.outbox_after(0, 10) == []
+        assert store.outbox_newest() == 0
         store.close()
 
     def test_a_batch_is_there_after_reopening(self, tmp_path: Path) -> None:
@@ -35,6 +36,7 @@ class StateStoreConformance:
         assert (again.watermark(), again.unclean, again.stale) == (7, False, "")
         assert [body for _, body in again.outbox_after(0, 10)] == [b"x", b"y"]
         assert again.outbox_after(0, 10)[-1][0] == last
+        assert again.outbox_newest() == last
         again.close()
 
     def test_a_batch_without_a_watermark_leaves_it(self, tmp_path: Path) -> None:

@@ -76,6 +76,19 @@ def test_a_file_that_is_no_store_is_put_aside(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("left", [10_000, 200_000])
+def test_a_file_that_was_cut_short_is_put_aside(tmp_path: Path, left: int) -> None:
+    store = LmdbStateStore(tmp_path, LAYOUT)
+    store.put_batch({f"account:{i}": bytes(5_000) for i in range(100)}, watermark=100)
+    store.close()
+    with (tmp_path / "data.mdb").open("r+b") as file:
+        file.truncate(left)
+    again = LmdbStateStore(tmp_path, LAYOUT)
+    assert "damaged" in again.stale
+    assert (again.get("account:1"), again.watermark()) == (None, 0)
+    again.close()
+
+
 def test_another_format_makes_the_store_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = LmdbStateStore(tmp_path, LAYOUT)
     store.put_batch({"account:1": b"one"}, watermark=5)

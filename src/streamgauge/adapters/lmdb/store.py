@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import lmdb
 
-from streamgauge.errors import SettingsError
+from streamgauge.errors import SettingsError, StateDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,6 +50,7 @@ class LmdbStateStore:
 
         Raises:
             SettingsError: Read-only, and there is no store.
+            StateDamaged: Read-only, and the file is damaged.
         """
         self._folder = Path(folder)
         self._readonly = readonly
@@ -66,7 +67,9 @@ class LmdbStateStore:
             self._open()
         except _BROKEN as error:
             if readonly:
-                raise
+                raise StateDamaged(
+                    f"The state store in {self._folder} is damaged ({error}): its owner rebuilds it."
+                ) from error
             self._put_aside(error)
 
     def get(self, entity: str) -> bytes | None:
@@ -179,6 +182,7 @@ class LmdbStateStore:
             lock=True,
         )
         try:
+            self._check_length()
             create = not self._readonly
             self._states = self._env.open_db(b"states", create=create)
             self._outbox = self._env.open_db(b"outbox", create=create)
@@ -191,6 +195,13 @@ class LmdbStateStore:
         except BaseException:
             self._env.close()
             raise
+
+    def _check_length(self) -> None:
+        """Refuse a file that was cut short: reading past its end through the map would kill the process."""
+        pages = self._env.info()["last_pgno"] + 1
+        size = (self._folder / "data.mdb").stat().st_size
+        if size < pages * self._env.stat()["psize"]:
+            raise lmdb.CorruptedError(f"{size} bytes are left of {pages} pages")
 
     def _check_readonly(self) -> None:
         with self._env.begin() as txn:
@@ -262,6 +273,8 @@ class LmdbStateStore:
                     return read(txn)
             except lmdb.MapResizedError:
                 self._env.set_mapsize(0)
+            except _BROKEN as error:
+                raise StateDamaged(f"The state store in {self._folder} is damaged ({error}): rebuild it.") from error
             with self._env.begin() as txn:
                 return read(txn)
 
