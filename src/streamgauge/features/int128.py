@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
+import numpy as np
 from llvmlite import ir
 from numba import int64, njit, types, uint64
 from numba.extending import intrinsic
@@ -18,6 +19,7 @@ Int128: TypeAlias = tuple[int, int]
 PAIR = types.UniTuple(types.int64, 2)
 _I64 = ir.IntType(64)
 _I128 = ir.IntType(128)
+_POWERS = 2.0 ** np.arange(67)  # exact
 
 
 def _pack(builder: Any, pair: Any) -> Any:  # noqa: ANN401 - llvmlite values
@@ -52,11 +54,20 @@ def _mul(typingctx: Any, a: Any, b: Any) -> Any:  # noqa: ANN401, ARG001 - Numba
     return _operation("mul")
 
 
+def _bit_length(typingctx: Any, a: Any) -> Any:  # noqa: ANN401, ARG001 - Numba's protocol
+    def codegen(context: Any, builder: Any, _: Any, args: Any) -> Any:  # noqa: ANN401, ARG001 - llvmlite values
+        zeros = builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
+        return builder.sub(ir.Constant(_I64, 64), zeros)
+
+    return types.int64(types.int64), codegen
+
+
 _Operation: TypeAlias = Callable[[Int128, Int128], Int128]
 
 add: _Operation = cast("_Operation", intrinsic(_add))
 sub: _Operation = cast("_Operation", intrinsic(_sub))
 mul: _Operation = cast("_Operation", intrinsic(_mul))
+_length: Callable[[int], int] = cast("Callable[[int], int]", intrinsic(_bit_length))  # of the word without a sign
 
 
 @njit(cache=True, error_model="numpy")
@@ -86,15 +97,7 @@ def rn(value: Int128) -> float:
     negative = high < 0
     if negative:
         high, low = sub((0, 0), (high, low))
-    bits = 0
-    rest = uint64(high)
-    step = 32
-    while step > 0:
-        if rest >> uint64(step) != uint64(0):
-            rest >>= uint64(step)
-            bits += step
-        step >>= 1
-    shift = bits + 2  # at most 66
+    shift = _length(high) + 2  # at most 66
     upper = uint64(high)
     lower = uint64(low)
     if shift < 64:  # noqa: PLR2004 - bits of a word
@@ -105,11 +108,5 @@ def rn(value: Int128) -> float:
         lost = lower | (upper & ((uint64(1) << uint64(shift - 64)) - uint64(1)))
     if lost != uint64(0):
         kept |= uint64(1)
-    result = float(int64(kept))
-    while shift >= 16:  # noqa: PLR2004 - two strides of exact scaling
-        result *= 65536.0
-        shift -= 16
-    while shift > 0:
-        result *= 2.0
-        shift -= 1
+    result = float(int64(kept)) * float(_POWERS[shift])
     return -result if negative else result
