@@ -20,8 +20,8 @@ GOLDEN = {
     "feature CashFlow.top_payer": "a21b207efb8b4618",
     "feature CashFlow.since_overdrawn": "4573b5fc42d6618d",
     "label default_90d": "ffa3aca41a304566",
-    "model account-risk": "9eecf16f219990ca",
-    "model application-risk": "249dad1c44d47d8a",
+    "model account-risk": "996aeaf97f7b9c17",
+    "model application-risk": "8c5485b0027119aa",
     "policy application-risk": "fe8d0ee9997f8735",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamgauge.definitions.loader import load_source
-from streamgauge.definitions.specs import EstimatorSpec, SplitSpec
+from streamgauge.definitions.specs import SplitSpec
 from streamgauge.errors import NotBuiltYet
 from tests.definitions.conftest import MODEL, STREAMS, Refusal
 
@@ -23,7 +23,8 @@ def test_a_grid_model_has_its_population_and_features() -> None:
     assert model.observe.active is not None
     assert [feature.name for feature in model.features] == ["Cash.n", "Cash.spend_7d", "Cash.spend_30d", "Cash.kind"]
     assert model.label.name == "grid_bad"
-    assert model.estimator == EstimatorSpec("boosting")
+    assert model.estimator.kind == "boosting"
+    assert dict(model.estimator.params)["max_leaf_nodes"] == 8
     assert model.split == SplitSpec("time", calibrate_us=60 * DAY, test_us=60 * DAY)
 
 

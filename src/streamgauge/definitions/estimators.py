@@ -110,9 +110,9 @@ class Estimator:
 class Boosting(Estimator):
     """Gradient boosting on histograms, seeded, without early stopping unless asked for.
 
-    A portfolio has few bads: with some hundreds of them scikit-learn's own trees of 31 leaves learn noise. So, unless said,
-    trees are small, slow and shrunk: ``max_leaf_nodes=8, learning_rate=0.03, max_iter=200, min_samples_leaf=40,
-    l2_regularization=10.0``.
+    A portfolio has few bads: with some hundreds of them scikit-learn's own trees of 31 leaves learn noise. So, unless
+    said, trees are small, slow and shrunk: ``max_leaf_nodes=8, learning_rate=0.03, max_iter=200,
+    min_samples_leaf=40, l2_regularization=10.0``.
 
     Raises:
         DefinitionError: A parameter is unknown or of the wrong type.
@@ -173,7 +173,7 @@ class Logistic(Estimator):
         DefinitionError: A parameter is unknown or of the wrong type.
 
     >>> Logistic(C=0.1).spec.params
-    (('C', 0.1),)
+    (('C', 0.1), ('max_iter', 1000), ('random_state', 0))
     """
 
     kind = "logistic"
