@@ -1,5 +1,7 @@
 """One entity on a clock of seconds: lateness 8, tolerance 2, the longest window 10."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -137,6 +139,18 @@ def test_an_import_before_what_was_folded_asks_for_a_rebuild_and_changes_nothing
     assert state.encode() == before
     rebuilt = EntityState.rebuild(LAYOUT, [*records, late], BOOK)
     assert values(rebuilt, 130)[1] == values(state, 130)[1] + 1_000
+
+
+def test_a_form_with_more_lateness_reaches_what_a_rebuild_no_longer_folds() -> None:
+    book = SchemaBook({1: STREAM, 2: replace(STREAM, lateness_us=60 * S)}.__getitem__)
+    records = [at(f"e{second}", second, second, position=second) for second in range(90, 131)]
+    state = streamed(*records)
+    reaching = at("late", 95, 1, position=200, known=131, schema=2)
+    with pytest.raises(BeyondState):
+        state.apply(reaching, book)
+    rebuilt = EntityState.rebuild(LAYOUT, records, book)
+    assert rebuilt.apply(reaching, book) == "applied"
+    assert values(rebuilt, 131)[1] == values(state, 131)[1] + 1
 
 
 def test_a_forgotten_id_begins_a_new_event() -> None:

@@ -32,7 +32,10 @@ def fill_state(state: _State, timeline: Timeline, entity: int, book: SchemaBook)
     state.last_known_at = max((record.known_at for record in applied), default=NULL)
     state.last_event_time = max((record.event_time for record in applied), default=NULL)
     for name, ids in held.items():
-        lateness = max(book.spec(number).lateness_us for number in {record.schema for record in ids.records})
+        for number in {record.schema for record in ids.records}:
+            book.spec(number)
+        # A form that began after these records counts too: its first record may be what asked for this rebuild.
+        lateness = book.greatest_lateness_us(name)
         index = state.layout.index(name)
         stream = StreamState(None if index < 0 else state.layout.streams[index], lateness)
         if index >= 0:

@@ -44,6 +44,10 @@ class SchemaBook:
         """Return the lateness that the record was accepted under."""
         return self.spec(record.schema).lateness_us
 
+    def greatest_lateness_us(self, stream: str) -> int:
+        """Return the greatest lateness of the stream's forms that were met so far, 0 before one was."""
+        return max((spec.lateness_us for spec in list(self._specs.values()) if spec.name == stream), default=0)
+
     def units(self, record: Record, stream: StreamSpec) -> Ints:
         """Return one record's units, int64[fields], in the order of ``stream``'s fields."""
         row = np.frombuffer(record.units, np.int64)
