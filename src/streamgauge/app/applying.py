@@ -158,16 +158,19 @@ class Applier:
         if state is not None:
             self._states.move_to_end(entity)
             return state
-        data = self.store.get(entity)
-        if data is None:
-            state = EntityState(self.live.layout)
-        else:
-            try:
-                state = EntityState.decode(self.live.layout, data)
-            except StateDamaged:
-                state = self._from_log(entity, self.watermark)
+        # A state that is not stored is one nobody needed yet, or of an entity without records: the log tells.
+        state = self._stored(entity) or self._from_log(entity, self.watermark)
         self._states[entity] = state
         return state
+
+    def _stored(self, entity: str) -> EntityState | None:
+        data = self.store.get(entity)
+        if data is None:
+            return None
+        try:
+            return EntityState.decode(self.live.layout, data)
+        except StateDamaged:
+            return None
 
     def _rebuilt(self, record: Record) -> EntityState:
         """Rebuild the state that a record is to be applied to."""
@@ -247,5 +250,5 @@ def published(one: Applied) -> list[PublishedScore]:
 
 def score_id(entity: str, position: int, model: LiveModel) -> str:
     """Return the deterministic id of a score."""
-    key = f"{entity}\0{position}\0{model.loaded.program.digest}\0{model.loaded.registered.sha256}"
+    key = f"{entity}\0{position}\0{model.loaded.artefact.program_sha256}\0{model.loaded.registered.sha256}"
     return hashlib.blake2b(key.encode(), digest_size=12).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from streamgauge.app.engine import Engine
     from streamgauge.app.intake import Intake
     from streamgauge.app.live import LiveModel, LiveSet
+    from streamgauge.app.metrics import Metrics
     from streamgauge.clock import Clock
     from streamgauge.decisions.ledger import Entry, Ledger, Receipt
     from streamgauge.features.decode import SchemaBook
@@ -45,7 +47,7 @@ class _Case:
 class Decider:
     """Takes decisions; many may be under way at once on one event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of the owner that a decision touches
         self,
         log: Log,
         ledger: Ledger,
@@ -54,6 +56,7 @@ class Decider:
         live: LiveSet,
         book: SchemaBook,
         clock: Clock,
+        metrics: Metrics,
         code_version: str,
     ) -> None:
         """Start the ledger's group commit.
@@ -66,6 +69,7 @@ class Decider:
             live: The models and policies in force.
             book: The forms that records were written under.
             clock: When it was decided.
+            metrics: Told of decisions.
             code_version: The version that decides.
         """
         self._log = log
@@ -75,12 +79,14 @@ class Decider:
         self._live = live
         self._book = book
         self._clock = clock
+        self._metrics = metrics
         self._code_version = code_version
         self._baselines: dict[str, Baseline] = {}
         self._commits: GroupCommit[DecisionRecord, Receipt] = GroupCommit(ledger.append_each, name="ledger")
 
     async def adecide(self, decision_id: str, event: Mapping[str, Any]) -> DecisionAnswer:
         """Decide an event; see `streamgauge.app.service.Service.decide`."""
+        started = time.perf_counter()
         new = self._intake.one(event)
         model = self._live.deciding(new.stream)
         if model is None or new.op == DELETE:
@@ -114,6 +120,8 @@ class Decider:
             raise EventRejected(f"{detail} There is no decision.", reason=getattr(result, "reason", "deleted"))
         record = self._record(decision_id, request, digest, case)
         receipt = await asyncio.wrap_future(self._commits.submit(record))
+        if not receipt.repeated:
+            self._metrics.decided(receipt.record.outcome, time.perf_counter() - started)
         return answer_of(receipt.record, receipt.digest, receipt.seq, repeated=receipt.repeated)
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streamgauge.app.applying import Applied, Applier
+    from streamgauge.app.metrics import Metrics
     from streamgauge.app.publishing import Publisher
     from streamgauge.clock import Clock
     from streamgauge.log.port import Log
@@ -69,7 +71,9 @@ class Engine:
         publisher: Where scores and positions are announced.
     """
 
-    def __init__(self, log: Log, applier: Applier, publisher: Publisher, clock: Clock, *, batch: int) -> None:
+    def __init__(
+        self, log: Log, applier: Applier, publisher: Publisher, clock: Clock, metrics: Metrics, *, batch: int
+    ) -> None:
         """Apply what the log holds beyond the store's watermark, then start both threads.
 
         Args:
@@ -77,12 +81,14 @@ class Engine:
             applier: The applier over the open store.
             publisher: Told of everything applied.
             clock: Gives the log its moments.
+            metrics: Told of what is appended.
             batch: The most submissions one commit takes.
         """
         self.applier = applier
         self.publisher = publisher
         self._log = log
         self._clock = clock
+        self._metrics = metrics
         self._batch = batch
         self._failure: BaseException | None = None
         self._catch_up()
@@ -135,7 +141,9 @@ class Engine:
 
     def _append(self, submissions: Sequence[Submission]) -> list[list[Record | Quarantined]]:
         together = [record for submission in submissions for record in submission.records]
+        started = time.perf_counter()
         results = self._log.append(together, self._clock.now_us())
+        self._metrics.appended(results, time.perf_counter() - started)
         answers: list[list[Record | Quarantined]] = []
         start = 0
         for submission in submissions:
@@ -193,7 +201,8 @@ class Engine:
         by_position = {one.record.position: one for one in applied}
         for entry in group:
             mine = [by_position[result.position] for result in entry.results if isinstance(result, Record)]
-            entry.submission.applied.set_result(mine)
+            if entry.submission.applied.set_running_or_notify_cancel():  # a caller may have gone away
+                entry.submission.applied.set_result(mine)
 
     def _do(self, job: _Job) -> None:
         try:
@@ -208,4 +217,5 @@ class Engine:
                 return
             waiting: Future[object] | Future[list[Applied]]
             waiting = entry.done if isinstance(entry, _Job) else entry.submission.applied
-            waiting.set_exception(error)
+            if not waiting.cancelled():
+                waiting.set_exception(error)

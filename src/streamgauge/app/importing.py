@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from streamgauge.app.answers import ImportAnswer, IngestAnswer, Refused
 from streamgauge.app.engine import Submission
@@ -12,7 +12,7 @@ from streamgauge.features.rebuild import rebuild_store
 from streamgauge.log.port import Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from streamgauge.app.applying import Applier
     from streamgauge.app.engine import Engine
     from streamgauge.app.intake import Intake
-    from streamgauge.errors import EventRejected
+    from streamgauge.events.files import FileBatch, RefusedRow
     from streamgauge.events.frames import FrameResult
-    from streamgauge.events.record import NewRecord
     from streamgauge.log.port import Log
 
 CHUNK: Final = 50_000
@@ -76,29 +75,25 @@ class Importer:
         self._workers = workers
 
     def history(
-        self,
-        frames: Sequence[pl.DataFrame],
-        stream: str,
-        progress: Callable[[str, int, int], None],
-        *,
-        known_after_us: int | None,
-        known_at: str | None,
+        self, batches: Iterable[FileBatch], stream: str, progress: Callable[[str, int, int], None], rows: int = 0
     ) -> ImportAnswer:
-        """Import frames of one stream; return once every entity they touch is rebuilt.
+        """Append imported records of one stream; return once every entity they touch is rebuilt.
+
+        Args:
+            batches: The records, with their declared arrival, and the rows that were refused.
+            stream: The stream.
+            progress: Told what is done.
+            rows: How many rows there are in all, 0 where nobody knows.
 
         Raises:
-            ImportRefused: They declare no arrival, or a column is missing; nothing of that frame was written.
+            ImportRefused: Raised by the batches; what came before is in the log.
         """
-        from streamgauge.events.frames import validate_import
-
-        spec = self._intake.spec(stream)
         self._marker.set(self._log.last_position())
         totals = _Totals()
-        rows = sum(len(frame) for frame in frames)
-        for frame in frames:
-            result = validate_import(frame, spec, known_after_us=known_after_us, known_at=known_at)
-            self._append(frame, result, totals, progress, rows)
-        entities = self.settle(progress)
+        try:
+            self._append(batches, stream, totals, progress, rows)
+        finally:
+            entities = self.settle(progress)
         return ImportAnswer(
             stream=stream,
             accepted=totals.accepted,
@@ -109,23 +104,14 @@ class Importer:
         )
 
     def live(
-        self, frames: Sequence[pl.DataFrame], stream: str, progress: Callable[[str, int, int], None]
+        self, batches: Iterable[FileBatch], stream: str, progress: Callable[[str, int, int], None], rows: int = 0
     ) -> IngestAnswer:
-        """Accept frames of one stream as events known now; return once all are applied.
-
-        Raises:
-            ImportRefused: A column is missing or unknown; nothing of that frame was written.
-        """
-        from streamgauge.events.frames import validate_frame
-
-        spec = self._intake.spec(stream)
+        """Append records known now; return once all are applied. Arguments and errors are those of `history`."""
         totals = _Totals()
-        rows = sum(len(frame) for frame in frames)
-        for frame in frames:
-            self._append(frame, validate_frame(frame, spec), totals, progress, rows)
+        self._append(batches, stream, totals, progress, rows)
         return IngestAnswer(
             accepted=totals.accepted,
-            quarantined=totals.quarantined + totals.conflicts,
+            quarantined=totals.quarantined,
             position=totals.position,
             refused=totals.refused,
             duplicates=totals.duplicates,
@@ -151,23 +137,32 @@ class Importer:
 
     def _append(
         self,
-        frame: pl.DataFrame,
-        result: FrameResult,
+        batches: Iterable[FileBatch],
+        stream: str,
         totals: _Totals,
         progress: Callable[[str, int, int], None],
         rows: int,
     ) -> None:
-        if result.rejected:
-            totals.refuse(self._intake, frame, result.rejected)
-        for start in range(0, len(result.records), CHUNK):
-            records: Sequence[NewRecord] = result.records[start : start + CHUNK]
-            submission = Submission(records)
-            answers = self._engine.submit(submission).result()
-            applied = submission.applied.result()
-            totals.count(answers, start)
-            totals.duplicates += sum(one.verdict == "duplicate" for one in applied)
-            totals.conflicts += sum(one.verdict in {"conflict", "identity_changed"} for one in applied)
-            progress("appending", totals.accepted + totals.quarantined, rows)
+        for batch in batches:
+            if batch.refused:
+                totals.refuse(self._intake, stream, batch.refused)
+            for start in range(0, len(batch.records), CHUNK):
+                submission = Submission(batch.records[start : start + CHUNK])
+                answers = self._engine.submit(submission).result()
+                totals.count(answers)
+                for one in submission.applied.result():
+                    totals.duplicates += one.verdict == "duplicate"
+                    totals.conflicts += one.verdict in {"conflict", "identity_changed"}
+                progress("appending", totals.accepted + totals.quarantined, rows)
+
+
+def frame_batches(frame: pl.DataFrame, result: FrameResult) -> list[FileBatch]:
+    """Return a validated frame as one batch; rows are numbered from 1."""
+    from streamgauge.events.body import body_of
+    from streamgauge.events.files import FileBatch, RefusedRow
+
+    refused = [RefusedRow(row + 1, error, body_of(frame.row(row, named=True))) for row, error in result.rejected]
+    return [FileBatch(len(frame), result.records, refused)]
 
 
 class _Totals:
@@ -181,35 +176,40 @@ class _Totals:
         self.position = 0
         self.refused: list[Refused] = []
 
-    def refuse(self, intake: Intake, frame: pl.DataFrame, rejected: Sequence[tuple[int, EventRejected]]) -> None:
+    def refuse(self, intake: Intake, stream: str, refused: Sequence[RefusedRow]) -> None:
         """Quarantine rows that could not be validated."""
-        rows: list[tuple[Any, EventRejected]] = [(frame.row(row, named=True), error) for row, error in rejected]
-        numbers = intake.refuse(rows)
-        self.quarantined += len(rejected)
-        for (row, error), number in zip(rejected, numbers, strict=True):
-            if len(self.refused) == _SHOWN:
-                break
-            self.refused.append(Refused(index=row, reason=error.reason, detail=str(error), quarantine=number))
+        numbers = intake.refuse_rows(stream, refused)
+        self.quarantined += len(refused)
+        for one, number in zip(refused, numbers, strict=True):
+            self._show(Refused(index=one.row, reason=one.refusal.reason, detail=str(one.refusal), quarantine=number))
 
-    def count(self, answers: Sequence[Record | Quarantined], start: int) -> None:
+    def count(self, answers: Sequence[Record | Quarantined]) -> None:
         """Count what the log answered for a chunk."""
-        for index, answer in enumerate(answers):
+        for answer in answers:
             if isinstance(answer, Record):
                 self.accepted += 1
                 self.position = answer.position
                 continue
             self.quarantined += 1
-            if len(self.refused) < _SHOWN:
-                self.refused.append(
-                    Refused(index=start + index, reason=answer.reason, detail=answer.detail, quarantine=answer.number)
-                )
+            detail = f'Event "{answer.event_id}": {answer.detail}'
+            self._show(Refused(index=0, reason=answer.reason, detail=detail, quarantine=answer.number))
+
+    def _show(self, refused: Refused) -> None:
+        if len(self.refused) < _SHOWN:
+            self.refused.append(refused)
 
 
 def rebuild_pending(applier: Applier, log: Log, workers: int) -> int:
     """Rebuild a slice of the pending entities up to the applier's watermark; return how many.
 
-    Only the applying thread may call it.
+    While no model is served nothing reads a state: then they are dropped, and come back from the log when needed. Only
+    the applying thread may call it.
     """
+    if not applier.live.models:
+        dropped = sorted(applier.pending)
+        applier.store.delete(dropped)
+        applier.pending.clear()
+        return len(dropped)
     chosen = sorted(applier.pending)[:_SLICE]
     if chosen:
         rebuild_store(log, applier.live.layout, applier.store, chosen, up_to=applier.watermark, workers=workers)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
-
-import msgspec
 
 from streamgauge.app import wiring
 from streamgauge.app.answers import (
@@ -23,25 +20,32 @@ from streamgauge.app.answers import (
     Refused,
     ScoreAnswer,
     VerifyAnswer,
-    VerifyDifference,
-    iso,
 )
 from streamgauge.app.applying import Applier
 from streamgauge.app.deciding import Decider, answer_of
 from streamgauge.app.engine import Engine, Submission
-from streamgauge.app.importing import Importer, ImportMarker
+from streamgauge.app.importing import Importer, ImportMarker, frame_batches
 from streamgauge.app.intake import Intake
 from streamgauge.app.live import LiveSet
 from streamgauge.app.lock import OwnerLock
+from streamgauge.app.metrics import Metrics
 from streamgauge.app.publishing import Publisher
 from streamgauge.app.reading import Question, Reader
+from streamgauge.app.replies import (
+    counted,
+    follow,
+    ingested,
+    model_answer,
+    quarantine_answer,
+    record_answer,
+    verify_answer,
+)
 from streamgauge.app.scores import ScoreFeed
+from streamgauge.app.stores import fitting_store, retire, sweep
 from streamgauge.decisions.replay import Replay
 from streamgauge.definitions.loader import load_project
 from streamgauge.errors import EventRejected, UnknownName, close_match
-from streamgauge.events.record import Record
 from streamgauge.features.decode import SchemaBook
-from streamgauge.features.rebuild import damaged_entities, rebuild_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,14 +54,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from streamgauge.app.applying import Applied
     from streamgauge.app.settings import Place
     from streamgauge.clock import Clock
-    from streamgauge.decisions.ledger import Ledger
+    from streamgauge.decisions.ledger import Entry, Ledger
+    from streamgauge.definitions.schema import StreamSpec
     from streamgauge.definitions.specs import ProjectSpec
     from streamgauge.features.store import StateStore
-    from streamgauge.log.port import Log, Quarantined
-    from streamgauge.models.registry import RegisteredModel, Registry
+    from streamgauge.log.port import Log
+    from streamgauge.models.registry import Registry
 
 _SHOWN = 100
 _WAIT_S = 5.0
@@ -88,6 +92,7 @@ class Owner:
         place: The project directory.
         clock: Where moments come from.
         publisher: The newest applied position and freshness.
+        metrics: Counts what is accepted, applied, scored and decided.
         project: The project file as it was when the owner started.
     """
 
@@ -116,12 +121,13 @@ class Owner:
         self._registry: Registry = wiring.open_registry(place)
         for spec in project.streams.values():
             self._log.register_schema(spec)
-        self.intake = Intake(project.streams, self._log, clock)
+        self.metrics = Metrics(project.streams)
+        self.intake = Intake(project.streams, self._log, clock, self.metrics)
         self._marker = ImportMarker(place.data / "import.pending")
-        self.publisher = Publisher(clock.now_us)
+        self.publisher = Publisher(clock.now_us, self.metrics)
         self._reloading = threading.Lock()
         live = LiveSet.champions(self._registry)
-        store = self._fitting_store(live, progress)
+        store = fitting_store(self.place, self._log, live.layout, progress)
         applier = Applier(
             self._log,
             store,
@@ -131,9 +137,11 @@ class Owner:
             now_us=clock.now_us,
         )
         self._resume_import(applier)
-        self.engine = Engine(self._log, applier, self.publisher, clock, batch=place.settings.engine.batch)
+        self.engine = Engine(self._log, applier, self.publisher, clock, self.metrics, batch=place.settings.engine.batch)
+        self.metrics.watch(self._log, self.engine, self.publisher, clock)
         self._importer = Importer(self._log, self.engine, self.intake, self._marker, place.settings.engine.workers)
         self._serve(live, store)
+        sweep(place, live.layout)
         if applier.pending:
             self._importer.settle(progress)
 
@@ -183,15 +191,15 @@ class Owner:
         good = [index for index, one in enumerate(checked) if not isinstance(one, EventRejected)]
         submission = Submission([one for one in checked if not isinstance(one, EventRejected)])
         pending = Pending(Future(), Future())
-        _follow(
+        follow(
             self.engine.submit(submission),
             pending.appended,
-            lambda results: _ingested(results, good, refused),
+            lambda results: ingested(results, good, refused),
         )
-        _follow(
+        follow(
             submission.applied,
             pending.applied,
-            lambda applied: _counted(pending.appended.result(), applied),
+            lambda applied: counted(pending.appended.result(), applied),
         )
         return pending
 
@@ -204,7 +212,10 @@ class Owner:
         self, frame: pl.DataFrame, stream: str, progress: Callable[[str, int, int], None] = quiet
     ) -> IngestAnswer:
         """Accept a frame's rows as events known now; answer after applying."""
-        return self._importer.live([frame], self._stream(stream), progress)
+        from streamgauge.events.frames import validate_frame
+
+        batches = frame_batches(frame, validate_frame(frame, self._stream(stream)))
+        return self._importer.live(batches, stream, progress, len(frame))
 
     def import_frame(
         self,
@@ -216,15 +227,17 @@ class Owner:
         known_at: str | None = None,
     ) -> ImportAnswer:
         """Accept a frame's rows as history; see `Service.import_file`."""
-        return self._importer.history(
-            [frame], self._stream(stream), progress, known_after_us=known_after_us, known_at=known_at
-        )
+        from streamgauge.events.frames import validate_import
+
+        spec = self._stream(stream)
+        result = validate_import(frame, spec, known_after_us=known_after_us, known_at=known_at)
+        return self._importer.history(frame_batches(frame, result), stream, progress, len(frame))
 
     def ingest_file(self, path: Path, stream: str, progress: Callable[[str, int, int], None]) -> IngestAnswer:
         """See `Service.ingest_file`."""
         from streamgauge.events.files import read_file
 
-        return self._importer.live(list(read_file(path)), self._stream(stream), progress)
+        return self._importer.live(read_file(path, self._stream(stream)), stream, progress)
 
     def import_file(
         self,
@@ -240,14 +253,12 @@ class Owner:
         from streamgauge.events.frames import refuse_undeclared
 
         refuse_undeclared(known_after_us, known_at)
-        frames = list(read_file(path))
-        return self._importer.history(
-            frames, self._stream(stream), progress, known_after_us=known_after_us, known_at=known_at
-        )
+        batches = read_file(path, self._stream(stream), known_after_us=known_after_us, known_at=known_at)
+        return self._importer.history(batches, stream, progress)
 
     def quarantined(self, *, number: int | None = None, last: int = 100) -> list[QuarantineAnswer]:
         """See `Service.quarantined`."""
-        return [_quarantine_answer(one) for one in self._log.quarantined(number=number, last=last)]
+        return [quarantine_answer(one) for one in self._log.quarantined(number=number, last=last)]
 
     # Reads
 
@@ -293,42 +304,18 @@ class Owner:
 
     def decision(self, decision_id: str) -> DecisionAnswer:
         """See `Service.decision`."""
-        entry = self._ledger.get(decision_id)
-        if entry is None:
-            raise UnknownName(f'There is no decision "{decision_id}". Check its id.')
+        entry = self._entry(decision_id)
         return answer_of(entry.require(), entry.digest, entry.seq, repeated=False)
 
     def decision_record(self, decision_id: str) -> dict[str, Any]:
         """See `Service.decision_record`."""
-        answer: dict[str, Any] = msgspec.to_builtins(self.decision(decision_id))
-        entry = self._ledger.get(decision_id)
-        if entry is not None:
-            record = entry.require()
-            answer["request"] = record.request
-            answer["features"] = record.feature_values()
-            answer["margin"] = record.margin
-            answer["program_sha256"] = record.program_sha256
-            answer["calibrator_sha256"] = record.calibrator_sha256
-            answer["code_version"] = record.code_version
-            answer["lag"] = record.lag_us / 1_000_000
-            answer["chain_hash"] = entry.chain_hash
-        return answer
+        return record_answer(self._entry(decision_id))
 
     def verify(self, progress: Callable[[str, int, int], None], *, last: int | None = None) -> VerifyAnswer:
         """See `Service.verify`."""
         replay = Replay(self._log, self._ledger, self._registry, self._book)
         report = replay.run(last, lambda done, total: progress("replaying decisions", done, total))
-        return VerifyAnswer(
-            checked=report.checked,
-            match=report.match,
-            mismatch=report.checked - report.match,
-            erased=report.erased,
-            chain=report.chain,
-            differences=[
-                VerifyDifference(seq=one.seq, decision_id=one.decision_id, changed=list(one.changed), detail=one.detail)
-                for one in report.differences[:_SHOWN]
-            ],
-        )
+        return verify_answer(report)
 
     # Models
 
@@ -348,7 +335,7 @@ class Owner:
             for registered in self._registry.versions(name):
                 is_champion = champion is not None and champion.version == registered.version
                 active = policy.version if policy is not None and is_champion else None
-                answers.append(_model_answer(registered, champion=is_champion, policy=active))
+                answers.append(model_answer(registered, champion=is_champion, policy=active))
         return answers
 
     def reload(self, progress: Callable[[str, int, int], None]) -> None:
@@ -359,16 +346,20 @@ class Owner:
             if live.layout.digest == old.store.layout_digest:
                 self.engine.on_engine(lambda: self._switch(live, old.store)).result()
                 return
-            store = self._fitting_store(live, progress)
+            store = fitting_store(self.place, self._log, live.layout, progress)
             self.engine.on_engine(lambda: self._switch(live, store)).result()
             # A read that began on the old states may still be under way; the files go when it has let go of them.
-            self._retire(old.store)
+            retire(self.place, old.store)
 
     # Publishing
 
     def scores_after(self, number: int, limit: int) -> list[tuple[int, bytes]]:
         """Return published scores after a number of the feed, oldest first; see `ScoreFeed`."""
         return self._feed.after(number, limit)
+
+    def last_score(self) -> int:
+        """Return the number after which nothing is published yet."""
+        return self._feed.newest()
 
     def health(self) -> dict[str, Any]:
         """Return whether the owner is ready to serve, and the facts behind it."""
@@ -408,7 +399,15 @@ class Owner:
         )
         self._feed = ScoreFeed(store)
         self._decider = Decider(
-            self._log, self._ledger, self.engine, self.intake, live, self._book, self.clock, version("streamgauge")
+            self._log,
+            self._ledger,
+            self.engine,
+            self.intake,
+            live,
+            self._book,
+            self.clock,
+            self.metrics,
+            version("streamgauge"),
         )
 
     def _switch(self, live: LiveSet, store: StateStore) -> None:
@@ -431,32 +430,6 @@ class Owner:
         self._serve(live, store)
         decider.close()
 
-    def _fitting_store(self, live: LiveSet, progress: Callable[[str, int, int], None]) -> StateStore:
-        """Open the store of a layout; build it from the log where it is new, damaged or was left unfinished."""
-        digest = live.layout.digest
-        store = wiring.open_store(self.place, digest)
-        last = self._log.last_position()
-
-        def tell(done: int, total: int) -> None:
-            progress("rebuilding states", done, total)
-
-        workers = self.place.settings.engine.workers
-        if store.stale or (last and not store.watermark()):
-            rebuild_store(self._log, live.layout, store, workers=workers, progress=tell)
-        elif store.unclean and (damaged := damaged_entities(store)):
-            rebuild_store(
-                self._log, live.layout, store, damaged, up_to=store.watermark(), workers=workers, progress=tell
-            )
-        for other in self.place.state.iterdir():
-            if other.is_dir() and other.name != digest[:16] and not hasattr(self, "engine"):
-                shutil.rmtree(other, ignore_errors=True)
-        return store
-
-    def _retire(self, store: StateStore) -> None:
-        folder = self.place.state / store.layout_digest[:16]
-        store.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
     def _resume_import(self, applier: Applier) -> None:
         """Mark the entities of an import that a crash cut short; they are rebuilt before they are used."""
         position = self._marker.read()
@@ -478,78 +451,13 @@ class Owner:
                 return f"{role}:{entity}"
         raise UnknownName(f'The log holds no event of "{entity}". Check the id, or ingest its events.')
 
-    def _stream(self, name: str) -> str:
+    def _entry(self, decision_id: str) -> Entry:
+        entry = self._ledger.get(decision_id)
+        if entry is None:
+            raise UnknownName(f'There is no decision "{decision_id}". Check its id.')
+        return entry
+
+    def _stream(self, name: str) -> StreamSpec:
         if name not in self.project.streams:
             raise UnknownName(f'Unknown stream "{name}". {close_match(name, self.project.streams)}')
-        return name
-
-
-def _follow(source: Future[Any], target: Future[IngestAnswer], turn: Callable[[Any], IngestAnswer]) -> None:
-    """Complete a future with what another one completes with, turned into an answer."""
-
-    def done(finished: Future[Any]) -> None:
-        error = finished.exception()
-        if error is not None:
-            target.set_exception(error)
-            return
-        try:
-            target.set_result(turn(finished.result()))
-        except BaseException as failure:  # noqa: BLE001 - whoever waits must hear of it
-            target.set_exception(failure)
-
-    source.add_done_callback(done)
-
-
-def _ingested(
-    results: Sequence[Record | Quarantined], indexes: Sequence[int], refused: Sequence[Refused]
-) -> IngestAnswer:
-    late = [
-        Refused(index=index, reason=result.reason, detail=result.detail, quarantine=result.number)
-        for index, result in zip(indexes, results, strict=True)
-        if not isinstance(result, Record)
-    ]
-    accepted = [result for result in results if isinstance(result, Record)]
-    every = sorted([*refused, *late], key=lambda one: one.index)
-    return IngestAnswer(
-        accepted=len(accepted),
-        quarantined=len(every),
-        position=accepted[-1].position if accepted else 0,
-        refused=every[:_SHOWN],
-    )
-
-
-def _counted(answer: IngestAnswer, applied: Sequence[Applied]) -> IngestAnswer:
-    return msgspec.structs.replace(
-        answer,
-        duplicates=sum(one.verdict == "duplicate" for one in applied),
-        conflicts=sum(one.verdict in {"conflict", "identity_changed"} for one in applied),
-    )
-
-
-def _quarantine_answer(one: Quarantined) -> QuarantineAnswer:
-    return QuarantineAnswer(
-        number=one.number,
-        stream=one.stream,
-        entity=one.entity.partition(":")[2],
-        event_id=one.event_id,
-        reason=one.reason,
-        detail=one.detail,
-        at=iso(one.at),
-        position=one.position,
-        body=one.body,
-    )
-
-
-def _model_answer(registered: RegisteredModel, *, champion: bool, policy: int | None) -> ModelAnswer:
-    return ModelAnswer(
-        name=registered.name,
-        version=registered.version,
-        champion=champion,
-        sha256=registered.sha256,
-        program=registered.program_sha256,
-        label=registered.label,
-        known=registered.known,
-        trained_to=iso(registered.created_at),
-        metrics=dict(registered.metrics),
-        policy=policy,
-    )
+        return self.project.streams[name]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streamgauge.app.applying import Applied
+    from streamgauge.app.metrics import Metrics
 
 _RECENT = 5_000
 
@@ -27,13 +28,14 @@ class Publisher:
         known_at: The ``accepted_at`` of that record, µs.
     """
 
-    def __init__(self, now_us: Callable[[], int]) -> None:
+    def __init__(self, now_us: Callable[[], int], metrics: Metrics) -> None:
         """Start with nothing applied."""
         self.position = 0
         self.known_at = 0
         self.applied = 0
         self.freshness_us: deque[int] = deque(maxlen=_RECENT)
         self._now_us = now_us
+        self._metrics = metrics
         self._lock = threading.Lock()
         self._waiting: list[tuple[int, int, Future[None]]] = []
         self._numbers = itertools.count()
@@ -44,7 +46,9 @@ class Publisher:
         if not applied:
             return
         now = self._now_us()
-        self.freshness_us.extend(now - one.record.accepted_at for one in applied if one.scored)
+        ages = [now - one.record.accepted_at for one in applied if one.scored]
+        self.freshness_us.extend(ages)
+        self._metrics.applied(len(applied), ages)
         self.applied += len(applied)
         newest = applied[-1].record
         self.advance(newest.position, newest.accepted_at)

@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from streamgauge.app.settings import Place
     from streamgauge.decisions.ledger import Ledger
     from streamgauge.features.store import StateStore
@@ -30,11 +32,16 @@ def open_log(place: Place) -> Log:
     return SqliteLog(place.log)
 
 
+def store_folder(place: Place, layout_digest: str) -> Path:
+    """Return where a layout's states lie: each has its own folder, so that one can be built beside another."""
+    return place.state / layout_digest[:16]
+
+
 def open_store(place: Place, layout_digest: str) -> StateStore:
-    """Open the state store of a layout; each has a folder of its own, so that one can be built beside another."""
+    """Open the state store of a layout."""
     from streamgauge.adapters.lmdb.store import LmdbStateStore
 
-    folder = place.state / layout_digest[:16]
+    folder = store_folder(place, layout_digest)
     folder.mkdir(parents=True, exist_ok=True)
     return LmdbStateStore(folder, layout_digest, keep=place.settings.engine.outbox)
 

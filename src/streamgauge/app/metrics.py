@@ -1,0 +1,120 @@
+"""What is measured while serving, in a registry of its own."""
+
+from __future__ import annotations
+
+from collections import Counter as tally  # noqa: N813 - Prometheus has a Counter too
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from streamgauge.events.record import Record
+from streamgauge.log.port import Quarantined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from streamgauge.app.engine import Engine
+    from streamgauge.app.publishing import Publisher
+    from streamgauge.clock import Clock
+    from streamgauge.log.port import Log
+
+_FINE: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+_OTHER: Final = "other"
+
+
+class Metrics:
+    """Counters, gauges and histograms of one owner; every method may be called from any thread.
+
+    Labels take known names only: a stream that the project does not have counts as ``other``, so that no sender can
+    make the registry grow.
+    """
+
+    def __init__(self, streams: Collection[str]) -> None:
+        """Register everything.
+
+        Args:
+            streams: The project's streams.
+        """
+        self.registry = CollectorRegistry()
+        self._streams = frozenset(streams)
+        self._accepted = self._counter("events_accepted", "Events that are durably in the log.", "stream")
+        self._quarantined = self._counter("events_quarantined", "Events that were refused.", "stream", "reason")
+        self._append = self._histogram("append_seconds", "Time from a submission to its durable commit.", _FINE)
+        self._batch = self._histogram("apply_batch_events", "Events applied in one commit.", _SIZES)
+        self._freshness = self._histogram(
+            "freshness_seconds", "Time from an event's acceptance to its scores being readable.", _FINE
+        )
+        self._decisions = self._counter("decisions", "Decisions recorded.", "outcome")
+        self._decision = self._histogram("decision_seconds", "Time from a request to its durable decision.", _FINE)
+        self._requests = self._counter("http_requests", "Requests answered.", "route", "method", "status")
+        self._request = Histogram(
+            "streamgauge_http_request_seconds",
+            "Time to answer a request.",
+            ("route",),
+            buckets=_FINE,
+            registry=self.registry,
+        )
+
+    def appended(self, results: Sequence[Record | Quarantined], seconds: float) -> None:
+        """Observe a durable append, and count what it accepted and refused."""
+        self._append.observe(seconds)
+        for stream, events in tally(one.stream for one in results if isinstance(one, Record)).items():
+            self._accepted.labels(self._known(stream)).inc(events)
+        self.refused([one for one in results if not isinstance(one, Record)])
+
+    def refused(self, refused: Sequence[Quarantined]) -> None:
+        """Count refused events."""
+        for (stream, reason), events in tally((self._known(one.stream), one.reason) for one in refused).items():
+            self._quarantined.labels(stream, reason).inc(events)
+
+    def applied(self, events: int, freshness_us: Iterable[int] = ()) -> None:
+        """Observe a batch that was applied, and how old its scored events were by then, µs."""
+        self._batch.observe(events)
+        for age in freshness_us:
+            self._freshness.observe(age / 1_000_000)
+
+    def decided(self, outcome: str, seconds: float) -> None:
+        """Observe a recorded decision."""
+        self._decisions.labels(outcome).inc()
+        self._decision.observe(seconds)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Observe an answered request; the route is the template, not the path."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._request.labels(route).observe(seconds)
+
+    def watch(self, log: Log, engine: Engine, publisher: Publisher, clock: Clock) -> None:
+        """Expose positions, lag and queue, asked for at every scrape."""
+        self._gauge("log_position", "The newest position in the log.", log.last_position)
+        self._gauge("applied_position", "The newest position in every score.", lambda: publisher.position)
+        self._gauge(
+            "lag_seconds",
+            "Time since the newest applied event was accepted.",
+            lambda: (clock.now_us() - publisher.known_at) / 1_000_000,
+        )
+        self._gauge("waiting_submissions", "Submissions that wait to be appended or applied.", lambda: engine.waiting)
+        self._gauge("engine_up", "1 while events are applied.", lambda: engine.failure is None)
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus' text format.
+
+        >>> metrics = Metrics(["Movement"])
+        >>> metrics.refused([Quarantined("Mvoement", "", "", "unknown_stream", "", "{}", 0)])
+        >>> b'quarantined_total{reason="unknown_stream",stream="other"} 1.0' in metrics.exposition()
+        True
+        """
+        return generate_latest(self.registry)
+
+    def _known(self, stream: str) -> str:
+        return stream if stream in self._streams else _OTHER
+
+    def _gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
+        Gauge(f"streamgauge_{name}", help_text, registry=self.registry).set_function(value)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"streamgauge_{name}", help_text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"streamgauge_{name}", help_text, buckets=buckets, registry=self.registry)

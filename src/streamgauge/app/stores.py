@@ -1,0 +1,59 @@
+"""The state store that fits a layout: opened where it is there, built from the log where it is not."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from streamgauge.app import wiring
+from streamgauge.features.rebuild import damaged_entities, rebuild_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamgauge.app.settings import Place
+    from streamgauge.features.layout import Layout
+    from streamgauge.features.store import StateStore
+    from streamgauge.log.port import Log
+
+
+def fitting_store(place: Place, log: Log, layout: Layout, progress: Callable[[str, int, int], None]) -> StateStore:
+    """Open the store of a layout; build it from the log where it is new, damaged or was left unfinished.
+
+    Args:
+        place: The project directory.
+        log: Where states are built from.
+        layout: What every state keeps.
+        progress: Told how far a building is.
+    """
+    store = wiring.open_store(place, layout.digest)
+
+    def tell(done: int, total: int) -> None:
+        progress("rebuilding states", done, total)
+
+    workers = place.settings.engine.workers
+    last = log.last_position()
+    if store.stale or (last and not store.watermark()):
+        if layout.streams:
+            rebuild_store(log, layout, store, workers=workers, progress=tell)
+        else:  # nothing is served: states come back from the log one by one, when an event needs them
+            store.clear()
+            store.put_batch({}, watermark=last)
+    elif store.unclean and (damaged := damaged_entities(store)):
+        rebuild_store(log, layout, store, damaged, up_to=store.watermark(), workers=workers, progress=tell)
+    return store
+
+
+def retire(place: Place, store: StateStore) -> None:
+    """Close a store that is served from no more, and drop its files."""
+    folder = wiring.store_folder(place, store.layout_digest)
+    store.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(place: Place, layout: Layout) -> None:
+    """Drop the stores of other layouts that an earlier owner left behind."""
+    kept = wiring.store_folder(place, layout.digest)
+    for folder in place.state.iterdir():
+        if folder.is_dir() and folder != kept:
+            shutil.rmtree(folder, ignore_errors=True)
