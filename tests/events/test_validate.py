@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.definitions.texts import hash_text
 from streamgauge.errors import EventRejected
 from streamgauge.events.record import DELETE, INSERT, REPLACE, NewRecord
 from streamgauge.events.render import render
 from streamgauge.events.validate import validate_many, validate_one
-from streamgauge.events.values import hash_text
 from streamgauge.testing.streams import EVERYTHING, STREAMS
 
 GOOD = {

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamgauge.definitions.schema import NULL, UNIT_LIMIT, FieldKind, FieldSpec
+from streamgauge.definitions.texts import hash_text
 from streamgauge.errors import EventRejected
 from streamgauge.events.values import (
     format_time,
     format_units,
-    hash_text,
     parse_decimal,
     parse_flag,
     parse_id,

@@ -22,8 +22,8 @@ from msgspec import structs
 
 from streamgauge.definitions.schema import NULL, FieldKind, FieldSpec, StreamSpec
 from streamgauge.definitions.specs import FeatureSpec, ProjectSpec
+from streamgauge.definitions.texts import hash_text
 from streamgauge.events.record import DELETE, Record
-from streamgauge.events.values import hash_text
 from streamgauge.testing.records import record
 from tests.oracles.events import Cut
 from tests.properties.features import among, catalogue, features_over

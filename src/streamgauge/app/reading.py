@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,15 +17,14 @@ from streamgauge.features.program import FeatureProgram
 from streamgauge.features.state import EntityState
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container
 
     from numpy.typing import NDArray
 
     from streamgauge.app.live import LiveModel, LiveSet
     from streamgauge.app.publishing import Publisher
     from streamgauge.clock import Clock
-    from streamgauge.definitions.specs import FeatureSpec, ProjectSpec
-    from streamgauge.events.record import Record
+    from streamgauge.definitions.specs import ProjectSpec
     from streamgauge.features.decode import SchemaBook
     from streamgauge.features.store import StateStore
     from streamgauge.log.port import Log
@@ -127,7 +126,7 @@ class Reader:
         """Return the features of a model's program."""
         reading = self.read(question, model.bound)
         program = model.loaded.program
-        levels = _levels(model.loaded.artefact.metadata.get("levels", {}))
+        levels = program.categories()
         values = {
             name: self._shown(value, levels.get(name))
             for name, value in zip(program.names, reading.row.tolist(), strict=True)
@@ -231,27 +230,13 @@ class Reader:
         return self._log.text_of(int(shown)) or shown
 
 
-def known_event(records: list[Record], stream: str, event_id: str) -> Record | None:
-    """Return the first record of an event among an entity's, or None."""
-    return next((record for record in records if record.stream == stream and record.event_id == event_id), None)
-
-
-def levels_of(features: tuple[FeatureSpec, ...]) -> dict[str, list[str]]:
-    """Return the levels of the categories among some features, as an artefact's metadata holds them."""
-    return {spec.name: list(spec.levels) for spec in features if spec.levels is not None}
-
-
-def _levels(form: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(levels) for name, levels in form.items()}
-
-
 def _answer(
     question: Question, reading: Reading, model: str | None, values: dict[str, float | str | None]
 ) -> FeaturesAnswer:
     return FeaturesAnswer(entity=question.entity.partition(":")[2], model=model, features=values, **_moment(reading))
 
 
-def _moment(reading: Reading) -> dict[str, object]:
+def _moment(reading: Reading) -> dict[str, Any]:
     known_at = reading.known_at if reading.known_at != NULL else 0
     return {
         "as_of": iso(reading.as_of),

@@ -3,7 +3,7 @@
 Values travel as **int64 units**: money and numbers times ``10**decimals``, integers and flags as they are, a
 category with
 declared levels as the index of its level, and open categories, keys and references as the 64-bit hash of their text
-(`streamgauge.events.values.hash_text`). Null is ``NULL``, the smallest int64, which no value can be.
+(`streamgauge.definitions.texts.hash_text`). Null is ``NULL``, the smallest int64, which no value can be.
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ import numpy as np
 import polars as pl
 
 from streamgauge.definitions.schema import FieldKind, FieldSpec, StreamSpec
+from streamgauge.definitions.texts import hash_text
 from streamgauge.errors import EventRejected, ImportRefused, close_match
 from streamgauge.events import columns
 from streamgauge.events.content import encode_texts
 from streamgauge.events.record import DELETE, INSERT, REPLACE, NewRecord
 from streamgauge.events.record_columns import CHUNK, RecordColumns, TextColumn
 from streamgauge.events.validate import ENVELOPE, OPS, REVISION_LIMIT, StreamValidator, stream_validator
-from streamgauge.events.values import hash_text, parse_time, shown
+from streamgauge.events.values import parse_time, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

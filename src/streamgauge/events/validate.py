@@ -9,11 +9,11 @@ from struct import Struct
 from typing import Final
 
 from streamgauge.definitions.schema import NULL, FieldKind, FieldSpec, StreamSpec
+from streamgauge.definitions.texts import hash_text
 from streamgauge.errors import EventRejected, close_match
 from streamgauge.events.content import content_digest, encode_texts
 from streamgauge.events.record import DELETE, INSERT, REPLACE, NewRecord
 from streamgauge.events.values import (
-    hash_text,
     parse_decimal,
     parse_flag,
     parse_id,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from hashlib import blake2b
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -40,16 +39,6 @@ _TIME: Final = re.compile(
     r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,12})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-def hash_text(text: str) -> int:
-    """Return the 64-bit hash that stands for a text: BLAKE2b of its UTF-8, little endian, signed, never null.
-
-    >>> hash_text("acme")
-    -9105630573487512016
-    """
-    value = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
-    return value if value != NULL else NULL + 1
 
 
 def shown(value: object) -> str:

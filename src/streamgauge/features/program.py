@@ -14,6 +14,8 @@ from typing import Any, Final
 from streamgauge.definitions.schema import FieldKind, FieldSpec, StreamSpec
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Tree, WindowSpec
 
+_KEEPS_CATEGORY: Final = frozenset({"first", "last", "min", "max", "observed"})
+
 KERNEL_VERSION: Final = 1
 """Raised by any change of the kernel that may change a value in any bit."""
 
@@ -75,6 +77,19 @@ class FeatureProgram:
             aggregates=tuple(_aggregate_of(spec) for spec in form["aggregates"]),
             streams=tuple(_stream_of(stream) for stream in form["streams"]),
         )
+
+    def categories(self) -> dict[str, tuple[str, ...]]:
+        """Return the features that are categories: their levels in order of their codes, none for an open category."""
+        fields = {(stream.name, field.name): field for stream in self.streams for field in stream.fields}
+        found = {}
+        for name, tree in zip(self.names, self.expressions, strict=True):
+            if tree[0] != "agg":
+                continue
+            spec = self.aggregates[tree[1]]
+            field = fields.get((spec.stream, spec.field or ""))
+            if spec.kind in _KEEPS_CATEGORY and field is not None and field.kind is FieldKind.CATEGORY:
+                found[name] = field.levels or ()
+        return found
 
     @property
     def digest(self) -> str:

@@ -100,7 +100,14 @@ class Log(Protocol):
         """Return the stream as it was declared under a schema number."""
 
     def text_of(self, value: int) -> str | None:
-        """Return the text of an open category's hash, or None where it was never accepted."""
+        """Return the text behind an open category's finished value, its `open_code`; None where it is unknown."""
+
+    def check(self) -> int:
+        """Read everything, and return how many records are sound.
+
+        Raises:
+            LogDamaged: Something is not.
+        """
 
     def close(self) -> None:
         """Release the files; further calls fail."""

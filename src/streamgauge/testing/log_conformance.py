@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from streamgauge.definitions.texts import open_code
 from streamgauge.errors import UnknownName
 from streamgauge.events.record import NewRecord, Record
 from streamgauge.events.validate import validate_one
-from streamgauge.events.values import format_time, hash_text
+from streamgauge.events.values import format_time
 from streamgauge.log.port import Log, Quarantined
 from streamgauge.testing.streams import DAY_US, EVERYTHING, MOVEMENT, STREAMS
 
@@ -286,8 +287,11 @@ def texts_of_open_categories_are_kept(open_log: Opener) -> None:
     log.append([validate_one(event, STREAMS)], NOW)
     log.close()
     log = open_log()
-    _expect([log.text_of(hash_text(text)) for text in ("CH", "Köln")] == ["CH", "Köln"], "texts are found by hash")
-    _expect(log.text_of(hash_text("secret")) is None, "the text of a key is not kept by its hash")
+    _expect(
+        [log.text_of(int(open_code(text))) for text in ("CH", "Köln")] == ["CH", "Köln"],
+        "texts are found by their finished value",
+    )
+    _expect(log.text_of(int(open_code("secret"))) is None, "the text of a key is not kept")
     _expect(log.text_of(0) is None, "an unknown hash has no text")
     log.close()
 

@@ -16,10 +16,10 @@ from streamgauge.adapters.sqlite.log_reading import LogReader
 from streamgauge.adapters.sqlite.log_rows import Row, accepted, record_of, refused_row, row_of
 from streamgauge.adapters.sqlite.log_schema import connect, failures_named, prepare
 from streamgauge.definitions.schema import FieldKind, StreamSpec
+from streamgauge.definitions.texts import open_code
 from streamgauge.errors import UnknownName, close_match
 from streamgauge.events.content import decode_texts
 from streamgauge.events.record import DELETE
-from streamgauge.events.values import hash_text
 from streamgauge.log.acceptance import refusal
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class SqliteLog:
         return self._reader.schema(number)
 
     def text_of(self, value: int) -> str | None:
-        """Return the text of an open category's hash, or None where it was never accepted."""
+        """Return the text behind an open category's finished value, or None where it was never accepted."""
         return self._reader.text_of(value)
 
     def check(self) -> int:
@@ -243,7 +243,7 @@ class SqliteLog:
         found = decode_texts(new.texts)
         for index in stream.categories:
             text = found[index]
-            if text is not None and (value := hash_text(text)) not in self._texts:
+            if text is not None and (value := int(open_code(text))) not in self._texts:
                 texts[value] = text
 
     def _remember(self, texts: dict[int, str]) -> None:

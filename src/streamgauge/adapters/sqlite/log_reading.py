@@ -131,8 +131,8 @@ class LogReader:
         return dict(self._rows("SELECT reason, count(*) FROM quarantine GROUP BY reason ORDER BY reason"))
 
     def text_of(self, value: int) -> str | None:
-        """Return the text of an open category's hash, or None where it was never accepted."""
-        found = self._rows("SELECT text FROM texts WHERE hash = ?", (value,))
+        """Return the text behind an open category's finished value, or None where it was never accepted."""
+        found = self._rows("SELECT text FROM texts WHERE code = ?", (value,))
         return found[0][0] if found else None
 
     def schema(self, number: int) -> StreamSpec:
