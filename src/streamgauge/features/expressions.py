@@ -91,7 +91,7 @@ def _emit(tree: Tree, code: list[tuple[int, int]], consts: list[float]) -> int:
     return max(left, right + 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def canonical(value: float) -> float:
     """Return null for a value that is not finite, +0 for −0, and any other value as it is."""
     if not math.isfinite(value):

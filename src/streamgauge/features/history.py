@@ -107,19 +107,31 @@ def features_of(
     if bound.layout.digest != timeline.layout.digest:
         raise ValueError("The program is bound to another layout than the records were decoded for.")
     first, second = (position, np.zeros(len(t), np.int64)) if known is None else (known, position)
-    order = np.lexsort((second, first, entity))
-    offsets = np.searchsorted(entity[order], np.arange(len(timeline.entities) + 1))
+    keys = [_observed_keys(timeline, tables.name, entity, observed) for tables in bound.streams]
+    order = _order_of(entity, first, second)
+    if order is not None:
+        entity, first, second, t = entity[order], first[order], second[order], t[order]
+        keys = [of_stream[order] for of_stream in keys]
+    offsets = np.searchsorted(entity, np.arange(len(timeline.entities) + 1))
     aggregates = np.full((len(t), bound.aggregates), np.nan)
-    for tables in bound.streams:
+    for tables, of_stream in zip(bound.streams, keys, strict=True):
         stream = timeline.streams[tables.index]
-        keys = _observed_keys(timeline, tables.name, entity, observed)
-        moments = (first[order], second[order], t[order], keys[order])
-        _sweep_stream(stream, tables, moments, offsets, known is not None, aggregates)
+        _sweep_stream(stream, tables, (first, second, t, of_stream), offsets, known is not None, aggregates)
     out = np.empty((len(t), bound.features), np.float64)
     finish_rows(bound, aggregates, out)
+    if order is None:
+        return out
     answer = np.empty_like(out)
     answer[order] = out
     return answer
+
+
+def _order_of(entity: Ints, first: Ints, second: Ints) -> Ints | None:
+    """Return what sorts moments by entity and cut, None where they are sorted."""
+    ahead = second[1:] >= second[:-1]
+    for column in (first, entity):
+        ahead = (column[1:] > column[:-1]) | ((column[1:] == column[:-1]) & ahead)
+    return None if ahead.all() else np.lexsort((second, first, entity))
 
 
 def _sweep_stream(

@@ -70,19 +70,19 @@ mul: _Operation = cast("_Operation", intrinsic(_mul))
 _length: Callable[[int], int] = cast("Callable[[int], int]", intrinsic(_bit_length))  # of the word without a sign
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def wide(x: int) -> Int128:
     """Return an int64 as a pair."""
     return x >> 63, x
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def product(x: int, y: int) -> Int128:
     """Return the exact product of two int64 as a pair."""
     return mul((x >> 63, x), (y >> 63, y))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def rn(value: Int128) -> float:
     """Round a 128-bit integer to the nearest float64, ties to even.
 

@@ -33,7 +33,7 @@ MaskArray = NDArray[np.uint64]
 FloatArray = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def first_after(time: IntArray, low: int, high: int, moment: int) -> int:
     """Return the first row of the sorted ``time[low:high]`` later than a moment, ``high`` if none."""
     while low < high:
@@ -45,7 +45,7 @@ def first_after(time: IntArray, low: int, high: int, moment: int) -> int:
     return low
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _resolve(time: IntArray, n: int, folded_first: int, spans: IntArray, t: int, skip: int, rows: IntArray) -> None:
     """Write for each span at ``rows`` its rows [low, high), the row to skip, and the stream's first event's time."""
     high = first_after(time, 0, n, t)
@@ -144,7 +144,7 @@ def _pass_rows(
         rows[at + oc.LAST] = held
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _value(table: IntArray, item: int, first: int, at: int, second: int, t: int, rows: IntArray) -> float:
     op = table[item, oc.T_OP]
     scale = table[item, oc.T_SCALE]

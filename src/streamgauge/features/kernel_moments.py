@@ -26,7 +26,7 @@ from streamgauge.features.opcodes import (
 )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def keeps(mask: NDArray[np.uint64], row: int, condition: int) -> bool:
     """Return whether a row meets a condition; -1 keeps all."""
     if condition < 0:
@@ -34,7 +34,7 @@ def keeps(mask: NDArray[np.uint64], row: int, condition: int) -> bool:
     return (mask[row, condition >> 6] >> uint64(condition & 63)) & uint64(1) != uint64(0)  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def moments(
     time: NDArray[np.int64],
     mask: NDArray[np.uint64],

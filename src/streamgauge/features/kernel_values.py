@@ -20,7 +20,7 @@ from streamgauge.features.int128 import Int128, mul, product, rn, sub, wide
 _DAY = 86400.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def unit_value(units: int, scale: int) -> float:
     """Return rn(x)/10^d; for an open category (scale −1) 52 bits of its hash."""
     if scale == oc.HASHED:
@@ -28,12 +28,12 @@ def unit_value(units: int, scale: int) -> float:
     return float(units) / float(scale)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _deviation(n: int, squares: Int128, total: Int128, scale: int) -> float:
     return math.sqrt(rn(sub(mul(wide(n), squares), mul(total, total)))) / rn(product(n, scale))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def moment_value(op: int, rows: NDArray[np.int64], at: int, scale: int, t: int) -> float:
     """Return an aggregate of a row of moments that is null where no row was kept."""
     count = rows[at + oc.COUNT]
@@ -57,7 +57,7 @@ def moment_value(op: int, rows: NDArray[np.int64], at: int, scale: int, t: int) 
     return float(t - rows[at + oc.LAST_TIME]) / 1e6
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def ratio(part: int, whole: int) -> float:
     """Return rn(part)/rn(whole), null where the whole is 0."""
     return np.nan if whole == 0 else float(part) / float(whole)
