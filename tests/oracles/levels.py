@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from streamgauge.definitions.specs import AggregateSpec
 from tests.oracles.aggregates import DAY_SECONDS, SECOND, deviation, over, rn
@@ -11,8 +11,7 @@ from tests.oracles.conditions import keeps
 from tests.oracles.events import Seen
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A value and the time it held: from `start` until just before `end`, or until now where that is None."""
 
     value: int
@@ -20,8 +19,7 @@ class Held:
     end: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """The part of a held value that lies in the window: whole seconds of age, ``a`` at its start, ``b`` at its end."""
 
     value: int

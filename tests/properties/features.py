@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamgauge.definitions.schema import NUMERIC, FieldKind, FieldSpec, StreamSpec
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Summary, Tree, WindowSpec
-from streamgauge.events.values import hash_text
+from streamgauge.definitions.texts import hash_text
 
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 LITERALS = (0, 0, 1, -1, 5, 100, -250, 12_345, 2**40)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +113,7 @@ class Gate:
                 state = EntityState.rebuild(self.layout, records[: number + 1], self.book, scenario.fold_after)
             if number % scenario.restart_every == 0:
                 state = EntityState.decode(self.layout, state.encode())
+                self._check_earlier(state, records, item)
             read = Moment(
                 item.entity,
                 state.clock_floor + scenario.waits[number % len(scenario.waits)],
@@ -127,6 +129,14 @@ class Gate:
         for part in self.parts:
             for moment in moments:
                 self.compare(host, part, records, moment, state.compute(part.bound, moment.t, moment.observed))
+
+    def _check_earlier(self, state: EntityState, records: list[Record], newest: Record) -> None:
+        """Ask for drawn moments under the newest cut: what the state still answers has to be right."""
+        for moment in self.scenario.moments:
+            if moment.entity == newest.entity:
+                now = replace(moment, cut=Cut(newest.position))
+                with contextlib.suppress(BeyondState):
+                    self._check_state("state, asked about the past,", state, records, [now])
 
     def _check_backfill(self) -> None:
         """Read all entities' drawn moments in one matrix; one cut kind a time."""
