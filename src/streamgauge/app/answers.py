@@ -178,7 +178,14 @@ class PublishedScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReasonAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One principal reason."""
+    """One principal reason.
+
+    Attributes:
+        code: Its code, as the project file gives it.
+        text: The sentence for the applicant.
+        contribution: How much it moved the raw margin, against the baseline.
+        features: The features it sums.
+    """
 
     code: str
     text: str
@@ -267,7 +274,20 @@ class VerifyAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One registered model."""
+    """One registered model.
+
+    Attributes:
+        name: Its name in the project file.
+        version: Counts up per name, from 1.
+        champion: Whether it serves.
+        sha256: The hash of its artefact.
+        program: The hash of its feature program.
+        label: The name of what it predicts.
+        known: How its training rows knew what they knew: ``recorded``, ``declared`` or ``final``.
+        trained_to: The moment of its dataset.
+        metrics: Figures of its report, on rows it was not fitted on.
+        policy: The version of the policy in force, or None.
+    """
 
     name: str
     version: int
@@ -282,7 +302,19 @@ class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuarantineAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One refused event."""
+    """One refused event.
+
+    Attributes:
+        number: Its number in the quarantine.
+        stream: The stream's name, empty where the event names none.
+        entity: The entity's id, empty where it cannot be read.
+        event_id: The event's id, empty where it cannot be read.
+        reason: Machine-readable, such as ``missing_field``.
+        detail: The sentence for a person.
+        at: When it was refused.
+        position: Its position in the log, where it contradicts what was accepted before, else None.
+        body: The event as it came, JSON text of bounded length.
+    """
 
     number: int
     stream: str

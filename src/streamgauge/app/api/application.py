@@ -1,0 +1,74 @@
+"""The API: one application over one owner."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from streamgauge.app.api import catalogue, decisions, entities, events, health, internal, stream
+from streamgauge.app.api.jobs import Jobs
+from streamgauge.app.api.news import ScoreNews
+from streamgauge.app.api.openapi import document
+from streamgauge.app.api.operations import Api, endpoint
+from streamgauge.app.api.problems import problem_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from streamgauge.app.api.operations import Operation
+    from streamgauge.app.keys import Keys
+    from streamgauge.app.owner import Owner
+
+PUBLIC: Final[tuple[Operation, ...]] = (
+    *events.OPERATIONS,
+    *entities.OPERATIONS,
+    *decisions.OPERATIONS,
+    *stream.OPERATIONS,
+    *catalogue.OPERATIONS,
+    *health.OPERATIONS,
+)
+"""What is offered on the network."""
+
+
+def create_app(owner: Owner, keys: Keys | None) -> FastAPI:
+    """Return the application that answers for an owner.
+
+    Handlers read and write JSON by msgspec and are documented by their `Operation`; FastAPI routes them and catches
+    what escapes.
+
+    Args:
+        owner: Answers.
+        keys: The API keys, or None where callers need none.
+    """
+    api = Api(owner, keys, owner.place.settings.api, owner.metrics, ScoreNews(owner.publisher), Jobs())
+    described = msgspec.json.encode(document(PUBLIC))
+
+    async def get_openapi(request: Request) -> Response:  # noqa: ARG001 - the form of every route
+        return Response(described, media_type="application/json")
+
+    routes = [
+        Route(operation.path, endpoint(api, operation), methods=[operation.method], name=operation.name)
+        for operation in (*PUBLIC, *internal.OPERATIONS)
+    ]
+    app = FastAPI(
+        title="Streamgauge",
+        openapi_url=None,  # the document is made from the operations, once
+        docs_url=None,  # FastAPI's pages load their scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        routes=[*routes, Route("/openapi.json", get_openapi, methods=["GET"], name="get_openapi")],
+        exception_handlers={HTTPException: _problem, Exception: _problem},
+    )
+    app.state.api = api
+    app.openapi = partial(document, PUBLIC)  # type: ignore[method-assign] # FastAPI's documented hook
+    return app
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    return problem_of(error).response(request.scope["path"])
