@@ -9,7 +9,7 @@ import numpy as np
 
 from streamgauge.models.estimators import Fitted, fit, one_thread
 from streamgauge.models.monotone import Sweep, check_directions
-from streamgauge.scoring.calibration import Calibrator, fit_calibrator
+from streamgauge.scoring.calibration import Calibrator, Kind, fit_calibrator
 from streamgauge.scoring.fitted import from_sklearn
 from streamgauge.scoring.onnx_export import export_onnx
 from streamgauge.scoring.parity import check_parity
@@ -37,7 +37,8 @@ class FittedModel:
         parity: How many rows agreed between scikit-learn, arrays and export.
         measured: int64[m], the rows the report is on.
         margin: float64[m], their margins: by the model itself, with folds by models that had not seen them.
-        out_of_fold: float64[n], the same placed among all rows with NaN elsewhere; None without folds.
+        pd: float64[m], their PDs: by the calibrator itself, with folds by calibrators that had not seen them either.
+        out_of_fold: float64[n], the margins placed among all rows with NaN elsewhere; None without folds.
     """
 
     coding: Coding
@@ -48,6 +49,7 @@ class FittedModel:
     parity: int
     measured: Ints
     margin: NDArray[np.float64]
+    pd: NDArray[np.float64]
     out_of_fold: NDArray[np.float64] | None
 
 
@@ -88,9 +90,11 @@ def _fit_model(dataset: Dataset, split: Split, progress: Progress) -> FittedMode
             return out_of_fold[chosen]
         return ensemble.margin(fitted.coding.encode(dataset.X[chosen]))
 
-    calibrator = fit_calibrator(
-        dataset.model.calibration, margin(split.calibrate), dataset.bad[split.calibrate].astype(np.bool_)
-    )
+    kind, measured = dataset.model.calibration, margin(split.test)
+    calibrator = fit_calibrator(kind, margin(split.calibrate), dataset.bad[split.calibrate].astype(np.bool_))
+    pd = calibrator.pd(measured)
+    if split.fold is not None:
+        pd = cross_calibrate(kind, measured, dataset.bad[split.test].astype(np.bool_), split.fold[split.test])
     return FittedModel(
         coding=fitted.coding,
         ensemble=ensemble,
@@ -99,9 +103,34 @@ def _fit_model(dataset: Dataset, split: Split, progress: Progress) -> FittedMode
         sweeps=sweeps,
         parity=parity,
         measured=split.test,
-        margin=margin(split.test),
+        margin=measured,
+        pd=pd,
         out_of_fold=out_of_fold,
     )
+
+
+def cross_calibrate(kind: Kind, margin: NDArray[np.float64], bad: NDArray[np.bool_], fold: Ints) -> NDArray[np.float64]:
+    """Return the PD of each row by a calibrator fitted on the other folds, float64[n].
+
+    Args:
+        kind: ``sigmoid`` or ``isotonic``.
+        margin: float64[n], margins out of fold.
+        bad: bool[n], outcomes.
+        fold: int64[n], the rows' folds, from 0.
+
+    Raises:
+        ModelError: The other folds' rows cannot calibrate.
+
+    >>> margin, bad = np.array([-1.0, 1.0, -1.0, 1.0, 0.0, 0.0]), np.array([0, 1, 0, 1, 0, 1]).astype(bool)
+    >>> pd = cross_calibrate("sigmoid", margin, bad, np.array([0, 0, 0, 1, 1, 1]))
+    >>> bool(pd[1] > pd[0])
+    True
+    """
+    pd = np.empty(len(margin))
+    for number in np.unique(fold):
+        inside = fold == number
+        pd[inside] = fit_calibrator(kind, margin[~inside], bad[~inside]).pd(margin[inside])
+    return pd
 
 
 def _fit(dataset: Dataset, rows: Ints) -> Fitted:

@@ -134,13 +134,12 @@ def fit_run(project: ProjectSpec, dataset: Dataset, log: Log, *, progress: Progr
     fitted = fit_model(dataset, split, progress)
     progress("report", 0, 1)
     bad = dataset.bad[fitted.measured]
-    pd = fitted.calibrator.pd(fitted.margin)
-    metrics = measure(fitted.margin, pd, bad, dataset.entity[fitted.measured])
+    metrics = measure(fitted.margin, fitted.pd, bad, dataset.entity[fitted.measured])
     artefact = _artefact(dataset, split, fitted, metrics, leaks)
     run = TrainingRun(
         artefact=artefact,
         report=_report(dataset, split, fitted, metrics, leaks, recomputed),
-        plots=draw(model.name, fitted.margin, pd, bad, metrics),
+        plots=draw(model.name, fitted.margin, fitted.pd, bad, metrics),
         rows=kept_rows(dataset, split, artefact, fitted.out_of_fold),
     )
     progress("report", 1, 1)
