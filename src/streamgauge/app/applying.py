@@ -13,11 +13,13 @@ import numpy as np
 from streamgauge.app.answers import PublishedScore, iso
 from streamgauge.errors import BeyondState, StateDamaged
 from streamgauge.events.record import DELETE
+from streamgauge.features.build import fill_state
 from streamgauge.features.state import EntityState
-from streamgauge.log.port import Quarantined
+from streamgauge.features.timeline import Timeline
+from streamgauge.log.refused import contradictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,12 +31,6 @@ if TYPE_CHECKING:
     from streamgauge.log.port import Log
 
 _ENCODER: Final = msgspec.json.Encoder()
-_DETAIL: Final = {
-    "conflict": "Another event with this id and revision, but other content, is in the log; the first stands. "
-    "Send a correction as a higher revision.",
-    "identity_changed": "This event's id is in the log under another event time; the first stands. "
-    "Delete that event and send this one under a new id.",
-}
 
 
 @dataclass(slots=True)
@@ -75,12 +71,20 @@ class Applied:
     scored: list[Observed] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """What one commit stores: contradictions among the judged records, states, scores and the watermark."""
+
+    judged: list[tuple[Record, Verdict]]
+    states: dict[str, bytes]
+    outbox: list[bytes]
+    watermark: int
+
+
 class Applier:
     """Keeps states and scores up to the log. One thread at a time may call it."""
 
-    def __init__(
-        self, log: Log, store: StateStore, live: LiveSet, book: SchemaBook, *, cached: int, now_us: Callable[[], int]
-    ) -> None:
+    def __init__(self, log: Log, store: StateStore, live: LiveSet, book: SchemaBook, *, cached: int) -> None:
         """Start at the store's watermark.
 
         Args:
@@ -89,7 +93,6 @@ class Applier:
             live: What is served.
             book: The forms that records were written under.
             cached: How many entities' states are kept decoded.
-            now_us: The clock, for the moment of a quarantine.
         """
         self.live = live
         self.store = store
@@ -98,8 +101,9 @@ class Applier:
         self._log = log
         self._book = book
         self._cached = cached
-        self._now_us = now_us
         self._states: OrderedDict[str, EntityState] = OrderedDict()
+        self._rejected: list[tuple[Record, Verdict]] = []
+        self._unwritten: _Write | None = None
 
     def apply(self, records: Sequence[Record]) -> list[Applied]:
         """Apply records in order of position, score what they lead to, and store both in one commit.
@@ -107,22 +111,52 @@ class Applier:
         An imported record changes what was known in the past and leads to no score: its entity is `pending` until it is
         rebuilt from the log, by its next live record or by `settle`. A record that the stored state has seen already is
         passed over.
+
+        Raises:
+            OSError: The disk refused. Everything was computed, nothing is stored: call `write` until it succeeds, and
+                nothing else before.
         """
+        applied = self.prepare(records)
+        self.write()
+        return applied
+
+    def prepare(self, records: Sequence[Record]) -> list[Applied]:
+        """Compute what `apply` stores; `write` must follow."""
         if not records:
             return []
         touched: dict[str, EntityState] = {}
         applied = [self._apply_one(record, touched) for record in records]
         self._score([one for one in applied if one.scored])
-        refused = [self._refusal(one) for one in applied if one.verdict in _DETAIL]
-        if refused:
-            self._log.quarantine(refused)
-        outbox = [_ENCODER.encode(score) for one in applied for score in published(one)]
-        states = {entity: state.encode() for entity, state in touched.items()}
-        self.watermark = records[-1].position
-        self.store.put_batch(states, outbox, self.watermark)
+        self._unwritten = _Write(
+            [*self._rejected, *((one.record, one.verdict) for one in applied)],
+            {entity: state.encode() for entity, state in touched.items()},
+            [_ENCODER.encode(score) for one in applied for score in published(one)],
+            records[-1].position,
+        )
+        self._rejected = []
+        return applied
+
+    def write(self) -> None:
+        """Store what was prepared, durably; where the disk refuses, it may be called again.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        waiting = self._unwritten
+        if waiting is None:
+            return
+        self.quarantine(waiting.judged)
+        self.store.put_batch(waiting.states, waiting.outbox, waiting.watermark)
+        self.watermark = waiting.watermark
+        self._unwritten = None
         while len(self._states) > self._cached:
             self._states.popitem(last=False)
-        return applied
+
+    def quarantine(self, judged: Iterable[tuple[Record, Verdict]]) -> None:
+        """Put contradictions among judged records into the quarantine, each once, however often it is judged."""
+        refused = contradictions(judged, self._book.spec)
+        if refused:
+            self._log.quarantine(refused)
 
     def forget(self) -> None:
         """Drop the decoded states: the store was written by another hand."""
@@ -179,7 +213,10 @@ class Applier:
         return state
 
     def _from_log(self, entity: str, up_to: int) -> EntityState:
-        return EntityState.rebuild(self.live.layout, self._log.read_entity(entity, up_to), self._book)
+        records = self._log.read_entity(entity, up_to)
+        timeline = Timeline.of(self.live.layout, [(entity, records)], self._book)
+        self._rejected += [(records[index], verdict) for (_, index), verdict in timeline.rejected.items()]
+        return fill_state(EntityState(self.live.layout), timeline, 0, self._book)
 
     def _observe(self, state: EntityState, record: Record) -> list[Observed]:
         role = record.entity.partition(":")[0]
@@ -212,19 +249,6 @@ class Applier:
                 observed.margin = float(scores.margin[i])
                 observed.pd = float(scores.pd[i])
                 observed.points = float(scores.points[i])
-
-    def _refusal(self, one: Applied) -> Quarantined:
-        record = one.record
-        return Quarantined(
-            stream=record.stream,
-            entity=record.entity,
-            event_id=record.event_id,
-            reason=one.verdict,
-            detail=_DETAIL[one.verdict],
-            body="",
-            at=self._now_us(),
-            position=record.position,
-        )
 
 
 def published(one: Applied) -> list[PublishedScore]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CATCH_UP = 5_000
+_RETRY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ class Engine:
         self._metrics = metrics
         self._batch = batch
         self._failure: BaseException | None = None
+        self._closing = threading.Event()
         self._catch_up()
         self._queue: queue.SimpleQueue[_Appended | _Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -116,7 +118,7 @@ class Engine:
 
     @property
     def failure(self) -> BaseException | None:
-        """Why the applying thread stopped, or None while it runs."""
+        """Why nothing is applied now, or None while the applying thread runs."""
         return self._failure
 
     def wait_for(self, position: int, timeout_s: float) -> None:
@@ -136,6 +138,7 @@ class Engine:
     def close(self) -> None:
         """Append and apply everything that waits, then stop both threads."""
         self._commits.close()
+        self._closing.set()
         self._queue.put(None)
         self._thread.join()
 
@@ -196,13 +199,30 @@ class Engine:
 
     def _apply(self, group: Sequence[_Appended]) -> None:
         records = [result for entry in group for result in entry.results if isinstance(result, Record)]
-        applied = self.applier.apply(records)
+        applied = self.applier.prepare(records)
+        self._write()
         self.publisher.publish(applied)
         by_position = {one.record.position: one for one in applied}
         for entry in group:
             mine = [by_position[result.position] for result in entry.results if isinstance(result, Record)]
             if entry.submission.applied.set_running_or_notify_cancel():  # a caller may have gone away
                 entry.submission.applied.set_result(mine)
+
+    def _write(self) -> None:
+        """Store what was applied; while the disk refuses, wait and try again, for nothing may be passed over."""
+        while True:
+            try:
+                self.applier.write()
+            except OSError as error:
+                if self._closing.is_set():
+                    raise
+                if self._failure is None:
+                    logger.error("States cannot be written: %s. Appended events are safe; trying again.", error)  # noqa: TRY400 - it is said in a sentence
+                self._failure = error
+                self._closing.wait(_RETRY_S)
+            else:
+                self._failure = None
+                return
 
     def _do(self, job: _Job) -> None:
         try:

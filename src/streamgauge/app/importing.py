@@ -212,6 +212,14 @@ def rebuild_pending(applier: Applier, log: Log, workers: int) -> int:
         return len(dropped)
     chosen = sorted(applier.pending)[:_SLICE]
     if chosen:
-        rebuild_store(log, applier.live.layout, applier.store, chosen, up_to=applier.watermark, workers=workers)
+        rebuild_store(
+            log,
+            applier.live.layout,
+            applier.store,
+            chosen,
+            up_to=applier.watermark,
+            workers=workers,
+            on_rejected=applier.quarantine,
+        )
         applier.pending.difference_update(chosen)
     return len(chosen)

@@ -46,6 +46,7 @@ from streamgauge.decisions.replay import Replay
 from streamgauge.definitions.loader import load_project
 from streamgauge.errors import EventRejected, UnknownName, close_match
 from streamgauge.features.decode import SchemaBook
+from streamgauge.log.group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +57,8 @@ if TYPE_CHECKING:
 
     from streamgauge.app.settings import Place
     from streamgauge.clock import Clock
-    from streamgauge.decisions.ledger import Entry, Ledger
+    from streamgauge.decisions.ledger import Entry, Ledger, Receipt
+    from streamgauge.decisions.record import DecisionRecord
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.definitions.specs import ProjectSpec
     from streamgauge.features.store import StateStore
@@ -118,6 +120,7 @@ class Owner:
         self._log: Log = wiring.open_log(place)
         self._book = SchemaBook(self._log.schema)
         self._ledger: Ledger = wiring.open_ledger(place)
+        self._decisions: GroupCommit[DecisionRecord, Receipt] = GroupCommit(self._ledger.append_each, name="ledger")
         self._registry: Registry = wiring.open_registry(place)
         for spec in project.streams.values():
             self._log.register_schema(spec)
@@ -134,7 +137,6 @@ class Owner:
             live,
             self._book,
             cached=place.settings.engine.cached_entities,
-            now_us=clock.now_us,
         )
         self._resume_import(applier)
         self.engine = Engine(self._log, applier, self.publisher, clock, self.metrics, batch=place.settings.engine.batch)
@@ -377,7 +379,7 @@ class Owner:
     def close(self) -> None:
         """Apply and record everything that waits, and release the directory."""
         self.engine.close()
-        self._decider.close()
+        self._decisions.close()
         self.engine.applier.store.close()
         self._ledger.close()
         self._log.close()
@@ -401,6 +403,7 @@ class Owner:
         self._decider = Decider(
             self._log,
             self._ledger,
+            self._decisions,
             self.engine,
             self.intake,
             live,
@@ -419,16 +422,13 @@ class Owner:
             live,
             self._book,
             cached=self.place.settings.engine.cached_entities,
-            now_us=self.clock.now_us,
         )
         applier.pending = old.pending
         while store is not old.store and applier.watermark < old.watermark:
             records = self._log.read_after(applier.watermark, _SPARE_OUTBOX)
             applier.apply([record for record in records if record.position <= old.watermark])
         self.engine.applier = applier
-        decider = self._decider
         self._serve(live, store)
-        decider.close()
 
     def _resume_import(self, applier: Applier) -> None:
         """Mark the entities of an import that a crash cut short; they are rebuilt before they are used."""

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from streamgauge.app import wiring
 from streamgauge.features.rebuild import damaged_entities, rebuild_store
+from streamgauge.log.refused import contradictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamgauge.app.settings import Place
+    from streamgauge.events.record import Record
+    from streamgauge.features.identity import Verdict
     from streamgauge.features.layout import Layout
     from streamgauge.features.store import StateStore
     from streamgauge.log.port import Log
@@ -31,11 +34,14 @@ def fitting_store(place: Place, log: Log, layout: Layout, progress: Callable[[st
     def tell(done: int, total: int) -> None:
         progress("rebuilding states", done, total)
 
+    def tell_rejected(judged: list[tuple[Record, Verdict]]) -> None:
+        log.quarantine(contradictions(judged, log.schema))
+
     workers = place.settings.engine.workers
     last = log.last_position()
     if store.stale or (last and not store.watermark()):
         if layout.streams:
-            rebuild_store(log, layout, store, workers=workers, progress=tell)
+            rebuild_store(log, layout, store, workers=workers, progress=tell, on_rejected=tell_rejected)
         else:  # nothing is served: states come back from the log one by one, when an event needs them
             store.clear()
             store.put_batch({}, watermark=last)

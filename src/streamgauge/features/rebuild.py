@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streamgauge.events.record import Record
+    from streamgauge.features.identity import Verdict
     from streamgauge.features.layout import Layout
     from streamgauge.features.store import StateStore
     from streamgauge.log.port import Log
 
 
-def rebuild_store(
+def rebuild_store(  # noqa: PLR0913 - what is rebuilt, and who is told of what
     log: Log,
     layout: Layout,
     store: StateStore,
@@ -31,6 +32,7 @@ def rebuild_store(
     workers: int = 2,
     chunk_records: int = CHUNK_RECORDS,
     progress: Callable[[int, int], None] | None = None,
+    on_rejected: Callable[[list[tuple[Record, Verdict]]], None] | None = None,
 ) -> int:
     """Write the states of all entities, or of the named ones, as the log has them now.
 
@@ -48,6 +50,8 @@ def rebuild_store(
         workers: How many threads work beside the one that reads.
         chunk_records: About how many records' states are written in one commit.
         progress: Called with (entities done, entities in all).
+        on_rejected: Called with records that were not applied and their verdicts, before their entities' states are
+            written.
 
     Returns:
         The log's position up to which the states are rebuilt.
@@ -60,16 +64,20 @@ def rebuild_store(
         store.clear()
     book = SchemaBook(log.schema)
 
-    def build(groups: list[tuple[str, list[Record]]]) -> dict[str, bytes]:
+    def build(groups: list[tuple[str, list[Record]]]) -> tuple[dict[str, bytes], list[tuple[Record, Verdict]]]:
         timeline = Timeline.of(layout, groups, book)
-        return {
+        states = {
             name: fill_state(EntityState(layout), timeline, number, book).encode()
             for number, name in enumerate(timeline.entities)
         }
+        rejected = [(groups[number][1][index], verdict) for (number, index), verdict in timeline.rejected.items()]
+        return states, rejected
 
     done = 0
     groups = log.read_by_entity(None if entities is None else names, position)
-    for states in in_order(build, in_chunks(groups, chunk_records), workers):
+    for states, rejected in in_order(build, in_chunks(groups, chunk_records), workers):
+        if rejected and on_rejected is not None:
+            on_rejected(rejected)
         store.put_batch(states)
         done += len(states)
         if progress is not None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from streamgauge.events.body import body_of
+from streamgauge.events.render import render
 from streamgauge.log.port import Quarantined
 
 if TYPE_CHECKING:
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.errors import EventRejected
+    from streamgauge.events.record import Record
+
+_DETAIL: Final = {
+    "conflict": "Another event with this id and revision, but other content, is in the log; the first stands. "
+    "Send a correction as a higher revision.",
+    "identity_changed": "This event's id is in the log under another event time; the first stands. "
+    "Delete that event and send this one under a new id.",
+}
 
 
 def refused_event(event: object, refusal: EventRejected, at: int, streams: Mapping[str, StreamSpec]) -> Quarantined:
@@ -31,6 +40,32 @@ def refused_event(event: object, refusal: EventRejected, at: int, streams: Mappi
             value = _text(event.get(spec.entity))
             entity = f"{spec.entity}:{value}" if value else ""
     return Quarantined(stream, entity, event_id, refusal.reason, str(refusal), body_of(event), at)
+
+
+def contradictions(judged: Iterable[tuple[Record, str]], schema: Callable[[int], StreamSpec]) -> list[Quarantined]:
+    """Return what the quarantine keeps of records that contradict an earlier one of their id.
+
+    They stay in the log, and no value sees them. The same record gives the same answer whenever it is judged: by the
+    engine as it comes, or by a rebuild.
+
+    Args:
+        judged: Records and their verdicts, whatever these are.
+        schema: The stream, as declared under a record's schema number.
+    """
+    return [
+        Quarantined(
+            stream=record.stream,
+            entity=record.entity,
+            event_id=record.event_id,
+            reason=verdict,
+            detail=_DETAIL[verdict],
+            body=body_of(render(record, schema(record.schema))),
+            at=record.accepted_at,
+            position=record.position,
+        )
+        for record, verdict in judged
+        if verdict in _DETAIL
+    ]
 
 
 def _text(value: object) -> str:
