@@ -19,7 +19,6 @@ from streamgauge.errors import DecisionConflict, EventRejected, UnknownName
 from streamgauge.events.record import DELETE, Record
 from streamgauge.events.render import render
 from streamgauge.features.history import EntityHistory
-from streamgauge.log.group_commit import GroupCommit
 from streamgauge.scoring.policy import Verdict, judge
 from streamgauge.scoring.reasons import MOST_REASONS, Baseline
 
@@ -32,7 +31,9 @@ if TYPE_CHECKING:
     from streamgauge.app.metrics import Metrics
     from streamgauge.clock import Clock
     from streamgauge.decisions.ledger import Entry, Ledger, Receipt
+    from streamgauge.events.record import NewRecord
     from streamgauge.features.decode import SchemaBook
+    from streamgauge.log.group_commit import GroupCommit
     from streamgauge.log.port import Log
 
 
@@ -51,6 +52,7 @@ class Decider:
         self,
         log: Log,
         ledger: Ledger,
+        commits: GroupCommit[DecisionRecord, Receipt],
         engine: Engine,
         intake: Intake,
         live: LiveSet,
@@ -59,11 +61,12 @@ class Decider:
         metrics: Metrics,
         code_version: str,
     ) -> None:
-        """Start the ledger's group commit.
+        """Keep what a decision needs.
 
         Args:
             log: Where events known already are read from.
-            ledger: Where decisions are recorded.
+            ledger: Where decisions are found again.
+            commits: Records them durably, those of several callers in one commit.
             engine: Appends and applies the event.
             intake: Validates it, and quarantines what is refused.
             live: The models and policies in force.
@@ -82,12 +85,12 @@ class Decider:
         self._metrics = metrics
         self._code_version = code_version
         self._baselines: dict[str, Baseline] = {}
-        self._commits: GroupCommit[DecisionRecord, Receipt] = GroupCommit(ledger.append_each, name="ledger")
+        self._commits = commits
 
     async def adecide(self, decision_id: str, event: Mapping[str, Any]) -> DecisionAnswer:
         """Decide an event; see `streamgauge.app.service.Service.decide`."""
         started = time.perf_counter()
-        new = self._intake.one(event)
+        new = await self._validated(event)
         model = self._live.deciding(new.stream)
         if model is None or new.op == DELETE:
             raise UnknownName(
@@ -124,9 +127,13 @@ class Decider:
             self._metrics.decided(receipt.record.outcome, time.perf_counter() - started)
         return answer_of(receipt.record, receipt.digest, receipt.seq, repeated=receipt.repeated)
 
-    def close(self) -> None:
-        """Record what waits, and stop."""
-        self._commits.close()
+    async def _validated(self, event: Mapping[str, Any]) -> NewRecord:
+        [new] = self._intake.many([event])
+        if isinstance(new, EventRejected):
+            # The quarantine is a durable commit: other callers must not wait for it.
+            await asyncio.to_thread(self._intake.refuse, [(event, new)])
+            raise new
+        return new
 
     def _repeated(self, earlier: Entry, digest: str) -> DecisionAnswer:
         record = earlier.require()

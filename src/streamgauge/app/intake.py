@@ -42,18 +42,6 @@ class Intake:
         """Return a declared stream."""
         return self.streams[stream]
 
-    def one(self, event: Mapping[str, Any]) -> NewRecord:
-        """Validate one event.
-
-        Raises:
-            EventRejected: It cannot be accepted; it is in the quarantine.
-        """
-        try:
-            return self._validator.one(event)
-        except EventRejected as error:
-            self.refuse([(event, error)])
-            raise
-
     def many(self, events: Sequence[Mapping[str, Any]]) -> list[NewRecord | EventRejected]:
         """Validate events; refused ones come back as their error, in place, and are not quarantined yet."""
         return self._validator.many(events)

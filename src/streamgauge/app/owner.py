@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import Future
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,13 +15,12 @@ from streamgauge.app.answers import (
     IngestAnswer,
     ModelAnswer,
     QuarantineAnswer,
-    Refused,
     ScoreAnswer,
     VerifyAnswer,
 )
 from streamgauge.app.applying import Applier
 from streamgauge.app.deciding import Decider, answer_of
-from streamgauge.app.engine import Engine, Submission
+from streamgauge.app.engine import Engine
 from streamgauge.app.importing import Importer, ImportMarker, frame_batches
 from streamgauge.app.intake import Intake
 from streamgauge.app.live import LiveSet
@@ -32,9 +29,6 @@ from streamgauge.app.metrics import Metrics
 from streamgauge.app.publishing import Publisher
 from streamgauge.app.reading import Question, Reader
 from streamgauge.app.replies import (
-    counted,
-    follow,
-    ingested,
     model_answer,
     quarantine_answer,
     record_answer,
@@ -42,9 +36,10 @@ from streamgauge.app.replies import (
 )
 from streamgauge.app.scores import ScoreFeed
 from streamgauge.app.stores import fitting_store, retire, sweep
+from streamgauge.app.submitting import Pending, submit_events
 from streamgauge.decisions.replay import Replay
 from streamgauge.definitions.loader import load_project
-from streamgauge.errors import EventRejected, UnknownName, close_match
+from streamgauge.errors import UnknownName, close_match
 from streamgauge.features.decode import SchemaBook
 from streamgauge.log.group_commit import GroupCommit
 
@@ -72,19 +67,6 @@ _SPARE_OUTBOX = 5_000
 
 def quiet(_what: str, _done: int, _total: int) -> None:
     """Show no progress."""
-
-
-@dataclass(slots=True)
-class Pending:
-    """Events on their way.
-
-    Attributes:
-        appended: Completes when they are durable.
-        applied: Completes when they are applied, with duplicates and conflicts counted.
-    """
-
-    appended: Future[IngestAnswer]
-    applied: Future[IngestAnswer]
 
 
 class Owner:
@@ -183,27 +165,7 @@ class Owner:
 
     def submit(self, events: Sequence[Mapping[str, Any]]) -> Pending:
         """Accept events without waiting: the bad ones are quarantined now, the good ones are on their way."""
-        checked = self.intake.many(events)
-        bad = [(index, one) for index, one in enumerate(checked) if isinstance(one, EventRejected)]
-        numbers = self.intake.refuse([(events[index], error) for index, error in bad]) if bad else []
-        refused = [
-            Refused(index=index, reason=error.reason, detail=str(error), quarantine=number)
-            for (index, error), number in zip(bad, numbers, strict=True)
-        ]
-        good = [index for index, one in enumerate(checked) if not isinstance(one, EventRejected)]
-        submission = Submission([one for one in checked if not isinstance(one, EventRejected)])
-        pending = Pending(Future(), Future())
-        follow(
-            self.engine.submit(submission),
-            pending.appended,
-            lambda results: ingested(results, good, refused),
-        )
-        follow(
-            submission.applied,
-            pending.applied,
-            lambda applied: counted(pending.appended.result(), applied),
-        )
-        return pending
+        return submit_events(self.intake, self.engine, events)
 
     def ingest(self, events: Sequence[Mapping[str, Any]], *, applied: bool = False) -> IngestAnswer:
         """See `Service.ingest`."""

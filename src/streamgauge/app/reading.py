@@ -206,14 +206,14 @@ class Reader:
         records = self._log.read_entity(question.entity, position)
         if not records:
             self._unknown(question)
-        newest = records[-1]
         floor = max(max(record.known_at, record.event_time) for record in records)
         as_of = question.as_of
         if as_of is None:
             as_of = floor if question.position is not None else max(self._clock.now_us(), floor)
         history = EntityHistory(bound.layout, records, self._book)
         row = history.at_positions(bound, np.array([as_of]), np.array([position]), [None])[0]
-        known_at = self._publisher.known_at if question.position is None else newest.accepted_at
+        known = max(record.known_at for record in records)
+        known_at = max(self._publisher.known_at, known) if question.position is None else known
         return Reading(row, as_of, position, known_at)
 
     def _unknown(self, question: Question) -> None:
