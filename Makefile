@@ -36,6 +36,10 @@ bench-venv: $(PEERS)/.bench ## Set up .venv-bench with the peers that benchmarks
 demo: venv ## Simulate a lender, train, stream and decide, live in the terminal
 	@$(BIN)/streamgauge demo $(ARGS)
 
+.PHONY: taiwan
+taiwan: venv ## Score 30,000 real clients month by month (ARGS="--data DIR" says where their data is)
+	@OMP_NUM_THREADS=1 $(BIN)/python examples/taiwan/run.py $(ARGS)
+
 .PHONY: test
 test: dev-venv ## Run every test, documents and doctests included
 	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
