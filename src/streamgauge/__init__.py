@@ -58,7 +58,11 @@ __all__ = [
     "refer",
 ]
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    from streamgauge.app.project import open_project
+
+    open = open_project  # noqa: A001 - it is said sg.open
+else:
 
     def __getattr__(name: str) -> object:
         """Load `open` when it is first asked for: a project file needs nothing of what a project does."""

@@ -1,0 +1,157 @@
+"""The whole portfolio as of one moment: every active entity's score, under one cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from streamgauge.app.reading import Question
+from streamgauge.app.tables import check_target, write_table
+from streamgauge.errors import BeyondState, StateDamaged, UnknownName
+from streamgauge.features.chunks import in_order
+from streamgauge.features.state import EntityState
+from streamgauge.outcomes.population import holds_many
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from streamgauge.app.applying import Applier
+    from streamgauge.app.live import LiveModel
+    from streamgauge.app.reading import Reader
+    from streamgauge.clock import Clock
+    from streamgauge.log.port import Log
+
+_BATCH: Final = 2_000
+_WORKERS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """One batch: the ids of its active entities and their scores, and how many entities were looked at."""
+
+    entities: list[str]
+    pd: NDArray[np.float64]
+    points: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Knowing all that was applied up to `position`, as of `as_of` in µs."""
+
+    as_of: int
+    position: int
+
+
+def score_portfolio(
+    log: Log,
+    applier: Applier,
+    reader: Reader,
+    served: LiveModel,
+    clock: Clock,
+    out: Path,
+    progress: Callable[[str, int, int], None],
+) -> int:
+    """Write every active entity's score as of one moment, and return how many there are.
+
+    Events go on being applied meanwhile; an entity that is reached by one is read from the log instead, so that all
+    scores know the same. The table has the columns ``entity pd points margin as_of model version``, sorted by entity.
+
+    Args:
+        log: The log.
+        applier: Keeps the states.
+        reader: Answers where a state does not.
+        served: The model, one that scores entities.
+        clock: The moment; an entity's newest event never lies behind it by more than its stream's tolerance.
+        out: A file that ends in ``.parquet``, ``.csv``, ``.jsonl`` or ``.ndjson``.
+        progress: Told how many entities are scored.
+
+    Raises:
+        SettingsError: The file cannot be written.
+    """
+    check_target(out)
+    newest = log.get(applier.watermark)
+    known = 0 if newest is None else newest.accepted_at
+    cut = _Cut(max(clock.now_us(), known), applier.watermark)
+    prefix = f"{served.serving.role}:"
+    pending = frozenset(applier.pending)
+    entities = sorted({key for key in applier.store.entities() if key.startswith(prefix)} | pending)
+
+    def work(start: int) -> _Scored:
+        return _score(applier, reader, served, cut, pending, entities[start : start + _BATCH])
+
+    parts: list[_Scored] = []
+    done = 0
+    for part in in_order(work, range(0, len(entities), _BATCH), _WORKERS):
+        parts.append(part)
+        done += part.seen
+        progress("scoring the portfolio", done, len(entities))
+    _write(parts, served, cut, out)
+    return sum(len(part.entities) for part in parts)
+
+
+def _score(
+    applier: Applier,
+    reader: Reader,
+    served: LiveModel,
+    cut: _Cut,
+    pending: frozenset[str],
+    batch: Sequence[str],
+) -> _Scored:
+    rows = np.full((len(batch), served.bound.features), np.nan)
+    found = np.zeros(len(batch), np.bool_)
+    for number, (entity, data) in enumerate(zip(batch, applier.store.get_many(batch), strict=True)):
+        row = None
+        if data is not None and entity not in pending:
+            row = _from_state(applier, served, cut, data)
+        if row is None:
+            try:
+                row = reader.read(Question(entity, cut.as_of, cut.position), served.bound).row
+            except UnknownName:  # its first event came after the cut
+                continue
+        rows[number] = row
+        found[number] = True
+    predicate = served.serving.active
+    if predicate is not None:
+        names = served.loaded.program.names
+        found &= holds_many(predicate, {name: rows[:, j] for j, name in enumerate(names)}, len(rows))
+    chosen = np.flatnonzero(found)
+    scores = served.scorer.score_many(served.inputs(rows[chosen]))
+    ids = [batch[number].partition(":")[2] for number in chosen.tolist()]
+    return _Scored(ids, scores.pd, scores.points, scores.margin, len(batch))
+
+
+def _from_state(applier: Applier, served: LiveModel, cut: _Cut, data: bytes) -> NDArray[np.float64] | None:
+    """Return the columns of an entity from its state, or None where the state is not what the cut sees."""
+    try:
+        state = EntityState.decode(applier.live.layout, data)
+        if state.last_position > cut.position:
+            return None
+        return state.compute(served.bound, cut.as_of)
+    except (BeyondState, StateDamaged):
+        return None
+
+
+def _write(parts: Sequence[_Scored], served: LiveModel, cut: _Cut, out: Path) -> None:
+    import polars as pl
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)])
+
+    frame = pl.DataFrame(
+        {
+            "entity": pl.Series([entity for part in parts for entity in part.entities], dtype=pl.String),
+            **{name: column(name) for name in ("pd", "points", "margin")},
+        }
+    ).with_columns(
+        pl.lit(cut.as_of).cast(pl.Datetime("us", "UTC")).alias("as_of"),
+        pl.lit(served.name).alias("model"),
+        pl.lit(served.version).cast(pl.Int64).alias("version"),
+    )
+    write_table(frame, out)

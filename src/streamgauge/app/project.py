@@ -1,0 +1,383 @@
+"""A project in Python: ``streamgauge.open(path)``, with frames in and frames out."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from streamgauge.app import wiring
+from streamgauge.app.connect import connect
+from streamgauge.app.settings import find_place
+from streamgauge.definitions.loader import load_project
+from streamgauge.definitions.windows import parse_duration
+from streamgauge.errors import ImportRefused, SettingsError, UnknownName, close_match
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
+
+    import polars as pl
+
+    from streamgauge.app.answers import (
+        DecisionAnswer,
+        ImportAnswer,
+        IngestAnswer,
+        ModelAnswer,
+        ScoreAnswer,
+        VerifyAnswer,
+    )
+    from streamgauge.app.service import Service
+    from streamgauge.definitions.schema import StreamSpec
+    from streamgauge.definitions.specs import FeatureSpec
+    from streamgauge.log.port import Log
+    from streamgauge.models.run import TrainingRun
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def quiet(_what: str, _done: int, _total: int) -> None:
+    """Show no progress."""
+
+
+def open_project(
+    path: str | os.PathLike[str] = ".", *, progress: Callable[[str, int, int], None] | None = None
+) -> Project:
+    """Open a project directory: through its running owner, else as its owner until `Project.close`.
+
+    Args:
+        path: The directory that holds ``streamgauge.toml``, or one inside it.
+        progress: Told of what takes long: (what, done, total).
+
+    Raises:
+        SettingsError: There is no ``streamgauge.toml``, or it is wrong.
+        DefinitionError: The project file is wrong.
+        OwnerBusy: Another process owns the directory and does not answer.
+    """
+    return Project(Path(path), progress or quiet)
+
+
+class Project:
+    """One project. Frames are Polars, or anything with the Arrow PyCapsule interface, as pandas has; Polars comes out.
+
+    Attributes:
+        place: The project directory.
+        spec: The project file, checked.
+    """
+
+    def __init__(self, path: Path, progress: Callable[[str, int, int], None]) -> None:
+        """Open it; see `open_project`."""
+        self.place = find_place(path)
+        self.spec = load_project(self.place.project_file)
+        self._progress = progress
+        self._service: Service = connect(self.place, progress)
+
+    def ingest(self, frame: Any, stream: str | None = None) -> IngestAnswer:  # noqa: ANN401 - any frame
+        """Accept a frame's rows as events known now; return once they are applied.
+
+        Args:
+            frame: One row an event, columns named as the fields, optionally ``sequence``, ``revision`` and ``op``.
+            stream: The stream; not needed where the project has one.
+
+        Raises:
+            UnknownName: There is no such stream.
+            ImportRefused: A column is missing or unknown.
+        """
+        from streamgauge.app.owner import Owner
+
+        name = self._stream(stream)
+        table = as_frame(frame)
+        if isinstance(self._service, Owner):
+            return self._service.ingest_frame(table, name, self._progress)
+        with self._handed_over(table) as path:
+            return self._service.ingest_file(path, name, self._progress)
+
+    def import_history(
+        self,
+        frame: Any,  # noqa: ANN401 - any frame
+        stream: str | None = None,
+        *,
+        known_after: str | timedelta | None = None,
+        known_at: str | None = None,
+    ) -> ImportAnswer:
+        """Import a frame's rows as history; return once every entity it touches is rebuilt.
+
+        Args:
+            frame: As for `ingest`.
+            stream: The stream; not needed where the project has one.
+            known_after: How long after its event time each row became known: ``"2h"``, or a timedelta.
+            known_at: The column that says when each row became known.
+
+        Raises:
+            ImportRefused: Not exactly one of the two is given, or a column is missing.
+            UnknownName: There is no such stream.
+        """
+        from streamgauge.app.owner import Owner
+
+        name = self._stream(stream)
+        if (known_after is None) == (known_at is None):
+            raise ImportRefused(
+                "An import declares when its events became known: give either known_after, such as "
+                '"2h", or known_at, a column. Without it a model would learn from what nobody knew yet.'
+            )
+        after = _duration_us(known_after)
+        table = as_frame(frame)
+        if isinstance(self._service, Owner):
+            return self._service.import_frame(table, name, self._progress, known_after_us=after, known_at=known_at)
+        with self._handed_over(table) as path:
+            return self._service.import_file(path, name, self._progress, known_after_us=after, known_at=known_at)
+
+    def features(self, frame: Any, model: str | None = None) -> pl.DataFrame:  # noqa: ANN401 - any frame
+        """Return a frame with the features of its entities at its moments, each knowing what was known by then.
+
+        Args:
+            frame: A column with entities' ids, named ``entity`` or by their role (``account``), and a column ``as_of``
+                with moments in a time zone; without it, all are read as of now.
+            model: Whose features; None for all features of the project file.
+
+        Raises:
+            UnknownName: There is no such model, or no column with entities.
+        """
+        table = as_frame(frame)
+        role = self._role(table, model)
+        if model is None:
+            specs = [spec for spec in self.spec.features.values() if spec.role == role]
+        else:
+            specs = list(self.spec.models[model].features)
+        with self._log() as log:
+            return _with_features(table, role, specs, self.spec.streams, log, self.place.settings.engine.workers)
+
+    def dataset(self, model: str | None = None) -> pl.DataFrame:
+        """Return a model's rows: whom, as of when, the label, and each feature under its own cut.
+
+        Raises:
+            UnknownName: There is no such model.
+            TrainingRefused: The log holds no entity to observe.
+        """
+        from streamgauge.models.dataset import build_dataset
+
+        spec = self.spec.models[self._model(model)]
+        with self._log() as log:
+            workers = self.place.settings.engine.workers
+            return build_dataset(self.spec, spec, log, workers=workers, progress=self._progress).frame
+
+    def train(self, model: str | None = None) -> TrainingRun:
+        """Train a model from the log and register it; scores are made with it from now on if it is champion.
+
+        Raises:
+            UnknownName: There is no such model.
+            TrainingRefused: No model can be fitted, or the fitted one may not be registered.
+            ModelError: It cannot be exported.
+        """
+        from streamgauge.models.train import train_model
+
+        name = self._model(model)
+        workers = self.place.settings.engine.workers
+        registry = wiring.open_registry(self.place)
+        with self._log() as log:
+            run = train_model(self.spec, name, log, registry, workers=workers, progress=self._progress)
+        self._service.reload(self._progress)
+        return run
+
+    def score(
+        self, entity: str, model: str | None = None, *, as_of: datetime | None = None, position: int | None = None
+    ) -> ScoreAnswer:
+        """Return an entity's score.
+
+        Raises:
+            UnknownName: No such entity or model, or no champion.
+            NeedsEvent: The model scores events.
+            Inactive: The entity is not in the model's population at that moment.
+        """
+        return self._service.score(entity, model=model, as_of=_moment_us(as_of), position=position)
+
+    def decide(self, decision_id: str, event: Mapping[str, Any]) -> DecisionAnswer:
+        """Decide a flat event, durably recorded; the same id with the same event again gives the same answer.
+
+        Raises:
+            EventRejected: The event cannot be accepted.
+            DecisionConflict: The id was used before with another event.
+            UnknownName: No served model with a policy decides events of that stream.
+        """
+        return self._service.decide(decision_id, event)
+
+    def verify(self, last: int | None = None) -> VerifyAnswer:
+        """Recompute the newest decisions, or all, and check the ledger's chain."""
+        return self._service.verify(self._progress, last=last)
+
+    def portfolio(self, model: str | None = None) -> pl.DataFrame:
+        """Return every active entity's score as of one moment."""
+        import polars as pl
+
+        with tempfile.TemporaryDirectory(dir=self.place.data) as folder:
+            path = Path(folder) / "portfolio.parquet"
+            self._service.portfolio(path, self._progress, model=model)
+            return pl.read_parquet(path)
+
+    def models(self) -> list[ModelAnswer]:
+        """Return all registered models, champions marked."""
+        return self._service.models()
+
+    def close(self) -> None:
+        """Release the directory; a running owner goes on."""
+        self._service.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    @contextmanager
+    def _log(self) -> Iterator[Log]:
+        """Give the event log to read: the owner's own, or another reader beside a running owner."""
+        from streamgauge.app.owner import Owner
+
+        if isinstance(self._service, Owner):
+            yield self._service.log
+            return
+        with closing(wiring.open_log(self.place)) as log:
+            yield log
+
+    @contextmanager
+    def _handed_over(self, table: pl.DataFrame) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self.place.data) as folder:
+            path = Path(folder) / "frame.parquet"
+            table.write_parquet(path)
+            yield path
+
+    def _stream(self, name: str | None) -> str:
+        streams = self.spec.streams
+        if name is None and len(streams) == 1:
+            return next(iter(streams))
+        if name is None:
+            raise UnknownName(f"Name the stream of these rows. {close_match('', streams)}")
+        if name not in streams:
+            raise UnknownName(f'Unknown stream "{name}". {close_match(name, streams)}')
+        return name
+
+    def _model(self, name: str | None) -> str:
+        models = self.spec.models
+        if name is None and len(models) == 1:
+            return next(iter(models))
+        if name is None:
+            raise UnknownName(f"Name a model. {close_match('', models)}")
+        if name not in models:
+            raise UnknownName(f'The project file declares no model "{name}". {close_match(name, models)}')
+        return name
+
+    def _role(self, table: pl.DataFrame, model: str | None) -> str:
+        if model is not None:
+            return self.spec.models[self._model(model)].observe.role
+        roles = list(dict.fromkeys(spec.entity for spec in self.spec.streams.values()))
+        named = [role for role in roles if role in table.columns]
+        if named or (len(roles) == 1 and "entity" in table.columns):
+            return (named or roles)[0]
+        raise UnknownName(
+            f"The frame has no column with entities. Name it {' or '.join(roles)}; it has {table.columns}."
+        )
+
+
+def as_frame(frame: Any) -> pl.DataFrame:  # noqa: ANN401 - any frame
+    """Return a Polars frame of anything with the Arrow PyCapsule interface.
+
+    Raises:
+        ImportRefused: It is no table.
+    """
+    import polars as pl
+
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
+    if not hasattr(frame, "__arrow_c_stream__"):
+        raise ImportRefused(
+            f"A {type(frame).__name__} is no table. Give a Polars or pandas DataFrame, a PyArrow table, or what else "
+            "has the Arrow PyCapsule interface."
+        )
+    return pl.DataFrame(frame)
+
+
+def _with_features(
+    table: pl.DataFrame,
+    role: str,
+    specs: list[FeatureSpec],
+    streams: Mapping[str, StreamSpec],
+    log: Log,
+    workers: int,
+) -> pl.DataFrame:
+    import numpy as np
+    import polars as pl
+
+    from streamgauge.features.backfill import Requests, backfill
+    from streamgauge.features.bind import BoundProgram
+    from streamgauge.features.layout import Layout
+    from streamgauge.features.program import FeatureProgram
+
+    program = FeatureProgram.of(specs, streams)
+    moments = _moments(table)
+    column = "entity" if role not in table.columns else role
+    if column not in table.columns:
+        raise UnknownName(f'The frame has no column "{role}" with entities; it has {table.columns}.')
+    keys = [f"{role}:{entity}" for entity in table[column].cast(pl.String).to_list()]
+    last = np.full(len(keys), log.last_position(), np.int64)
+    requests = Requests.of(keys, moments, last, known=moments)
+    values = backfill(log, BoundProgram.of(program, Layout.of([program])), requests, workers=workers)
+    columns = [_column(spec, values[:, j], log) for j, spec in enumerate(specs)]
+    return table.with_columns(columns)
+
+
+def _column(spec: FeatureSpec, values: Any, log: Log) -> pl.Series:  # noqa: ANN401
+    import polars as pl
+
+    column = pl.Series(spec.name, values.copy(), nan_to_null=True)
+    if spec.levels is None:
+        return column
+    codes = column.cast(pl.Int64)
+    if spec.levels:
+        return pl.Series(list(spec.levels)).gather(codes).alias(spec.name)
+    texts = {code: log.text_of(code) for code in codes.unique().drop_nulls().to_list()}
+    return pl.Series(spec.name, [None if code is None else texts[code] for code in codes.to_list()], dtype=pl.String)
+
+
+def _moments(table: pl.DataFrame) -> Any:  # noqa: ANN401
+    """Return the moments of a frame in µs, int64."""
+    import numpy as np
+    import polars as pl
+
+    if "as_of" not in table.columns:
+        return np.full(len(table), wiring.SystemClock().now_us(), np.int64)
+    column = table["as_of"]
+    if not isinstance(column.dtype, pl.Datetime) or column.dtype.time_zone is None or column.null_count():
+        raise SettingsError(
+            f'The column "as_of" holds {column.dtype} with {column.null_count()} nulls. Give moments in a time zone: '
+            'pl.Datetime("us", "UTC").'
+        )
+    return column.dt.convert_time_zone("UTC").dt.cast_time_unit("us").dt.timestamp("us").to_numpy()
+
+
+def _duration_us(duration: str | timedelta | None) -> int | None:
+    if duration is None:
+        return None
+    if isinstance(duration, timedelta):
+        return duration // _MICROSECOND
+    return parse_duration(duration, "known_after", zero=True)
+
+
+def _moment_us(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise SettingsError(
+            f"The moment {moment} names no time zone. Give a datetime with tzinfo, such as datetime.UTC."
+        )
+    from datetime import UTC
+
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND
