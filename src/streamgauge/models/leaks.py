@@ -130,9 +130,9 @@ def _judge(
 def maturity_contrast(dataset: Dataset, risk: NDArray[np.float64]) -> float | None:
     """Return by how many standard errors young imported rows look safer than the closed ones just before them.
 
-    Young rows are the imported ones that are still open; they are compared with the closed imported rows of a span of
-    the same length that ends where they begin, so that a slow drift of the portfolio weighs little. The standard error
-    is clustered by entity.
+    Young rows are the imported ones less than half of whose way to closing is over: they have had little time to be
+    written about. They are compared with the closed imported rows of the newest span as long as the one that is open,
+    so that a slow drift of the portfolio weighs little. The standard error is clustered by entity.
 
     Args:
         dataset: The rows.
@@ -142,10 +142,12 @@ def maturity_contrast(dataset: Dataset, risk: NDArray[np.float64]) -> float | No
         The z value, positive where young rows look safer; None without rows to compare.
     """
     imported, closed = dataset.imported, dataset.usable
-    young = imported & (dataset.labels.closes_at > dataset.moment)
-    if not young.any():
+    closes = dataset.labels.closes_at
+    open_rows = imported & (closes > dataset.moment)
+    if not open_rows.any():
         return None
-    begins, ends = int(dataset.t[young].min()), int(dataset.t[young].max())
+    young = open_rows & (dataset.t + (closes - dataset.t) // 2 > dataset.moment)
+    begins, ends = int(dataset.t[open_rows].min()), int(dataset.t[open_rows].max())
     mature = imported & closed & (dataset.t < begins) & (dataset.t >= 2 * begins - ends)
     if min(young.sum(), mature.sum()) < _LEAST_OF_EACH:
         return None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streamgauge.adapters.mlflow.directory import ARTEFACT, RUN, Tracked
-from streamgauge.models.run import Report
 
 if TYPE_CHECKING:
     from streamgauge.models.registry import RegisteredModel
@@ -61,7 +60,7 @@ class Tracker:
     def _run(self, experiment: str, entry: RegisteredModel, home: Path) -> str:
         from mlflow.entities import Metric, Param, RunTag
 
-        report = msgspec.json.decode((home / RUN / "report.json").read_bytes(), type=Report)
+        report = msgspec.json.decode((home / RUN / "report.json").read_bytes())
         card = msgspec.json.decode((home / ARTEFACT / "card.json").read_bytes())
         at = entry.created_at // 1_000
         run_id = str(
@@ -98,14 +97,14 @@ class Tracker:
         return str(made.version)
 
 
-def _params(report: Report) -> dict[str, str]:
-    params = {f"estimator.{name}": value for name, value in report.estimator.get("params", [])}
-    named = {"estimator": report.estimator.get("kind", ""), **params}
-    named |= {f"split.{name}": value for name, value in report.split.items()}
+def _params(report: dict[str, Any]) -> dict[str, str]:
+    params = {f"estimator.{name}": value for name, value in report["estimator"].get("params", [])}
+    named = {"estimator": report["estimator"].get("kind", ""), **params}
+    named |= {f"split.{name}": value for name, value in report["split"].items()}
     return {name: str(value) for name, value in named.items()}
 
 
-def _tags(entry: RegisteredModel, report: Report, metadata: dict[str, Any]) -> dict[str, str]:
+def _tags(entry: RegisteredModel, report: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
     tags = {
         _SHA: entry.sha256,
         "streamgauge.version": str(entry.version),
@@ -115,10 +114,10 @@ def _tags(entry: RegisteredModel, report: Report, metadata: dict[str, Any]) -> d
         "streamgauge.known": entry.known,
         "streamgauge.data_from_us": str(entry.data_from),
         "streamgauge.data_to_us": str(entry.data_to),
-        "streamgauge.moment_us": str(report.moment),
-        "streamgauge.last_position": str(report.last_position),
+        "streamgauge.moment_us": str(report["moment"]),
+        "streamgauge.last_position": str(report["last_position"]),
         "streamgauge.code_version": str(metadata.get("code_version", "")),
-        "streamgauge.warnings": "\n".join(report.warnings)[:_MOST_CHARACTERS],
+        "streamgauge.warnings": "\n".join(report["warnings"])[:_MOST_CHARACTERS],
     }
     return {name: value for name, value in tags.items() if value}
 
