@@ -7,6 +7,7 @@ features, the program of those features, and the explainer's baseline, which bel
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -32,7 +33,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class RegisteredPolicy(msgspec.Struct, frozen=True, kw_only=True):
+class RegisteredPolicy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One version of a policy.
 
     Attributes:
@@ -59,7 +60,7 @@ class RegisteredPolicy(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Any
     definition_sha256: str
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """The version's hash: over everything but its number."""
         body = msgspec.json.encode(msgspec.structs.replace(self, version=0), order="deterministic")

@@ -132,22 +132,23 @@ def principal_reasons(
         differences: float64[features], from `Baseline.differences`.
         nulls: bool[features], which values the model could not see.
     """
+    parts: list[float] = differences.tolist()
     groups: dict[tuple[str, bool], list[int]] = {}
-    for j, reason_code in enumerate(codes):
-        groups.setdefault((reason_code.code, bool(nulls[j])), []).append(j)
+    for j, (reason_code, null) in enumerate(zip(codes, nulls.tolist(), strict=True)):
+        groups.setdefault((reason_code.code, null), []).append(j)
     reasons = []
     for (code, missing), members in groups.items():
-        total = math.fsum(float(differences[j]) for j in members)
+        total = math.fsum([parts[j] for j in members])
         if total <= 0.0:
             continue
         text = codes[members[0]].text
-        ordered = sorted(members, key=lambda j: (-float(differences[j]), j))
+        ordered = sorted(members, key=lambda j: (-parts[j], j))
         reasons.append(
             Reason(
                 code=code + _MISSING_SUFFIX if missing else code,
                 text=f"{text}: not enough data" if missing else text,
                 contribution=total,
-                features=tuple(names[j] for j in ordered if differences[j] > 0.0),
+                features=tuple(names[j] for j in ordered if parts[j] > 0.0),
             )
         )
     return sorted(reasons, key=lambda reason: (-reason.contribution, reason.code))[:MOST_REASONS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -90,6 +91,7 @@ class Serving:
         """
         import uvloop
 
+        self.owner.live.warm()
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
         try:
@@ -135,6 +137,9 @@ class Serving:
             listening: list[asyncio.Future[Any]] = [asyncio.ensure_future(one.listening.wait()) for one in servers]
             for server_listens in listening:
                 await asyncio.wait([server_listens, *serving], return_when=asyncio.FIRST_COMPLETED)
+            # What is loaded now stays: a collection that walks it all would make a request wait.
+            gc.collect()
+            gc.freeze()
             if self._on_started is not None:
                 self._on_started(self.url)
             stopping = asyncio.ensure_future(self._stopping.wait())
