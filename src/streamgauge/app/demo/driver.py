@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +16,10 @@ from streamgauge.app.demo.preparing import Preparation
 from streamgauge.app.demo.screen import Phases, Screen, show_summary
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from streamgauge.app.demo.preparing import Prepared
+    from streamgauge.app.demo.traffic import Traffic
 
 _LOOK_S: Final = 0.1
 _WATCHED: Final = "account-risk"
@@ -59,6 +64,7 @@ class Demo:
         """
         settings = self._settings
         with ExitStack() as stack:
+            stack.enter_context(_terminated_as_interrupted())
             directory = settings.directory
             if directory is None:
                 directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamgauge-demo-")))
@@ -95,10 +101,10 @@ class Demo:
         listener.stop()
         return self._summary(prepared, phases, figures, streamed)
 
-    def _wait(self, traffic: object) -> None:
+    def _wait(self, traffic: Traffic) -> None:
         seconds = self._settings.seconds
         until = None if seconds is None else time.monotonic() + seconds
-        while getattr(traffic, "failure", None) is None and (until is None or time.monotonic() < until):
+        while traffic.failure is None and (until is None or time.monotonic() < until):
             time.sleep(_LOOK_S)
 
     def _summary(self, prepared: Prepared, phases: Phases, figures: Figures, streamed: float) -> Summary:
@@ -124,3 +130,16 @@ class Demo:
             quarantined=figures.quarantined,
             duplicates=figures.duplicates,
         )
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C, so that the demo's own processes end with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from streamgauge.app.demo.server import Program
 from streamgauge.app.project_templates import create_project
 from streamgauge.app.settings import SETTINGS_FILE, find_place
+from streamgauge.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,12 +60,17 @@ class Preparation:
         """Simulate while the server and the trainer start, import, then train both models.
 
         Raises:
+            SettingsError: The directory holds events already.
             StreamgaugeError: A step failed.
         """
         phases = self._phases
         if not (self._directory / SETTINGS_FILE).exists():
             create_project(self._directory, _TEMPLATE)
         place = find_place(self._directory)
+        if place.log.exists():
+            raise SettingsError(
+                f"{self._directory} holds events already. Give the demo a directory of its own with --dir."
+            )
         place.data.mkdir(parents=True, exist_ok=True)
         phases.begin("start the server")
         server = self._program("run", "-C", str(self._directory), "--port", "0", "--json")
