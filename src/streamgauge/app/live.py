@@ -145,6 +145,12 @@ class LiveSet:
                 loaded.append(LoadedModel.of(champion, registry.load(champion), registry.policy(name)))
         return cls(loaded)
 
+    def warm(self) -> None:
+        """Prepare the explanations of the models that decide."""
+        for model in self.models.values():
+            if model.policy is not None:
+                model.scorer.warm()
+
     def observers(self, stream: str, role: str) -> list[LiveModel]:
         """Return the models that an event of a stream makes score: its event models, and its entity's grid models."""
         key = f"{role}:{stream}"

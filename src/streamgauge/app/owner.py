@@ -306,6 +306,7 @@ class Owner:
         """See `Service.reload`: reads go on from the old states until the new ones have caught up."""
         with self._reloading:
             live = LiveSet.champions(self._registry)
+            live.warm()
             old = self.engine.applier
             if live.layout.digest == old.store.layout_digest:
                 self.engine.on_engine(lambda: self._switch(live, old.store)).result()

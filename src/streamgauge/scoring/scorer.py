@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +40,14 @@ class Scorer:
     def __init__(self, artefact: ModelArtefact) -> None:
         self.artefact = artefact
         self._model = OnnxModel(artefact.onnx)
-        self._shapley = Shapley(artefact.ensemble)
-        # Compile now, not in the first decision.
-        self.explain(np.full((1, len(artefact.features)), np.nan))
+
+    @cached_property
+    def _shapley(self) -> Shapley:
+        return Shapley(self.artefact.ensemble)
+
+    def warm(self) -> None:
+        """Prepare explanations now, not in the first decision."""
+        self.explain(np.full((1, len(self.artefact.features)), np.nan))
 
     @property
     def base(self) -> float:
