@@ -63,6 +63,10 @@ format: dev-venv ## Mend style and format
 docs: dev-venv ## Build the documentation into site/
 	@$(BIN)/zensical build --clean --strict --config-file mkdocs.yml
 
+.PHONY: reference
+reference: dev-venv ## Write the reference pages that are made from the code anew
+	@$(BIN)/python -m tests.docs.reference
+
 .PHONY: requirements
 requirements: ## Pin the requirements anew (UPGRADE=--upgrade takes newer versions)
 	@cd requirements && for set in uv core dev bench; do \

@@ -1,6 +1,6 @@
 """Every block of every document does what the document says."""
 
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ from tests.docs.shell import Shell
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TUTORIAL = ROOT / "docs" / "tutorial" / "first-project.md"
+GUIDES = ROOT / "docs" / "how-to"
 
 # A block may be left out for one of these reasons only.
 NOT_RUN = {
@@ -22,23 +24,50 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    directory, logs = tmp_path / "work", tmp_path / "logs"
-    directory.mkdir()
+def runs(block: Block) -> bool:
+    return block.not_run is None and block.title is None and block.language in RUN
+
+
+def follow(path: Path, directory: Path, logs: Path, *, inside: str = ".") -> None:
+    """Follow a document from its first block to its last, in a shell that starts inside the directory."""
     logs.mkdir()
-    with Shell(directory, logs) as shell:
-        yield Reader(directory, shell)
+    with Shell(directory / inside, logs) as shell:
+        reader = Reader(directory / inside, shell)
+        for block in blocks_of(path):
+            try:
+                reader.follow(block, path)
+            except Exception as wrong:
+                wrong.add_note(f"in the block at {name_of(path)}:{block.line}")
+                raise
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
-def test_a_reader_who_follows_the_document_sees_what_it_shows(path: Path, reader: Reader) -> None:
-    for block in blocks_of(path):
-        try:
-            reader.follow(block, path)
-        except Exception as wrong:
-            wrong.add_note(f"in the block at {name_of(path)}:{block.line}")
-            raise
+@pytest.fixture(scope="session")
+def followed_tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a reader who has followed the tutorial."""
+    place = tmp_path_factory.mktemp("tutorial")
+    (place / "work").mkdir()
+    follow(TUTORIAL, place / "work", place / "logs")
+    return place / "work"
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path != TUTORIAL], ids=name_of)
+def test_a_reader_who_follows_the_document_sees_what_it_shows(
+    path: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    directory = tmp_path / "work"
+    if path.parent == GUIDES and any(runs(block) for block in blocks_of(path)):
+        # A guide starts where the tutorial ended, in the project's directory.
+        shutil.copytree(
+            request.getfixturevalue("followed_tutorial"), directory, ignore=shutil.ignore_patterns("*.sock")
+        )
+        follow(path, directory, tmp_path / "logs", inside="lender")
+        return
+    directory.mkdir()
+    follow(path, directory, tmp_path / "logs")
+
+
+def test_a_reader_who_follows_the_tutorial_sees_what_it_shows(followed_tutorial: Path) -> None:
+    assert (followed_tutorial / "lender" / "streamgauge.toml").is_file()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
@@ -55,7 +84,4 @@ def test_blocks_are_left_out_for_known_reasons_only() -> None:
 
 
 def test_the_documents_hold_blocks_that_run() -> None:
-    def runs(block: Block) -> bool:
-        return block.not_run is None and block.title is None and block.language in RUN
-
     assert any(runs(block) for path in DOCUMENTS for block in blocks_of(path))
