@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from rich.console import Console
 
@@ -58,3 +59,13 @@ def test_phases_are_measured() -> None:
         phases.tell("appending", 1, 2)
     assert set(phases.seconds) == {"import"}
     assert phases.seconds["import"] >= 0
+
+
+def test_the_picture_is_kept_as_an_svg_that_needs_no_other_host(tmp_path: Path) -> None:
+    figures = Figures(time.monotonic())
+    figures.decided(decision(), 0.004)
+    Screen(figures, {"account-risk": 0.857}, "account-risk", draws=False).save(tmp_path / "demo.svg")
+    svg = (tmp_path / "demo.svg").read_text()
+    assert svg.startswith("<svg")
+    assert "Income" in svg
+    assert "url(http" not in svg

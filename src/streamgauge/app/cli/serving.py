@@ -52,7 +52,7 @@ def run(
     serve(owner, on_started=started)
 
 
-def demo(
+def demo(  # noqa: PLR0913 - every part of a demo may be larger or smaller
     *,
     directory: Annotated[
         Path | None,
@@ -67,6 +67,10 @@ def demo(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Another seed is another portfolio.")] = 7,
     headless: Annotated[bool, typer.Option("--headless", help="Draw nothing.")] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", dir_okay=False, help="Keep the last picture as an SVG."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Simulate a lender, train its models, stream live events and decide applications, on screen.
@@ -85,6 +89,7 @@ def demo(
         seconds=seconds,
         seed=seed,
         draws=not headless and not json,
+        picture=picture,
     )
     summary = Demo(settings).run()
     if json:

@@ -37,6 +37,7 @@ class DemoSettings:
         seconds: How long to stream, or None until Ctrl-C.
         seed: Of the simulation.
         draws: Whether the terminal shows the live picture.
+        picture: Where the last picture is kept as an SVG, or None.
     """
 
     directory: Path | None = None
@@ -46,6 +47,7 @@ class DemoSettings:
     seconds: float | None = None
     seed: int = 7
     draws: bool = True
+    picture: Path | None = None
 
 
 class Demo:
@@ -96,6 +98,8 @@ class Demo:
             traffic.stop()
             streamed = time.monotonic() - figures.streaming_since
             screen.close()
+        if self._settings.picture is not None:
+            screen.save(self._settings.picture)
         if traffic.failure is not None:
             raise traffic.failure
         listener.stop()

@@ -11,6 +11,7 @@ from streamgauge.app.cli.terminal import console, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rich.console import RenderableType
     from rich.live import Live
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from streamgauge.app.demo.figures import Figures, Percentiles, Summary
 
 _MOVERS: Final = 8
+_PAPER: Final = 150
 _RECENT: Final = 5_000
 _COLOURS: Final = {"approve": "green", "refer": "yellow", "decline": "red"}
 
@@ -105,6 +107,19 @@ class Screen:
             console().print(self.picture())
             self._live = None
 
+    def save(self, path: Path) -> None:
+        """Write the picture as it is now as an SVG, which names no font of another host."""
+        import io
+        import re
+
+        from rich._export_format import CONSOLE_SVG_FORMAT
+        from rich.console import Console
+
+        paper = Console(record=True, width=_PAPER, file=io.StringIO(), color_system="truecolor", highlight=False)
+        paper.print(self.picture())
+        form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+        path.write_text(paper.export_svg(title="streamgauge demo", code_format=form), encoding="utf-8")
+
     def picture(self) -> RenderableType:
         """Return the picture as it is now."""
         from rich.columns import Columns
@@ -156,7 +171,9 @@ class Screen:
 
         table = Table("application", "outcome", "PD", "points", "grade", "reasons", box=None, padding=(0, 2))
         for one in list(self._figures.latest):
-            reasons = "; ".join(f"{reason.code} {reason.text}" for reason in one.reasons)
+            # A feature without a code of its own stands under its name, which its text repeats.
+            named = [why.text if "." in why.code else f"{why.code} {why.text}" for why in one.reasons]
+            reasons = "; ".join(named)
             outcome = f"[bold {_COLOURS.get(one.outcome, 'white')}]{one.outcome}"
             table.add_row(one.event_id, outcome, f"{one.pd:.2%}", f"{one.points:.0f}", one.grade or "–", reasons)
         return table
