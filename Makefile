@@ -54,6 +54,14 @@ lint: dev-venv ## Check style, format, types and import contracts
 	$(BIN)/lint-imports --no-logo || failed=1; \
 	exit $$failed
 
+.PHONY: bench
+bench: dev-venv ## Measure against peers and write the results (ARGS="--only p3"; bench-venv adds peers)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.run $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: dev-venv ## Measure at small sizes, under 30 s each
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.run --quick $(ARGS)
+
 .PHONY: format
 format: dev-venv ## Mend style and format
 	@$(BIN)/ruff check --fix .

@@ -1,0 +1,142 @@
+"""P3, ourselves: the backfill's sweep over decoded columns, and the whole backfill from a log."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from benchmarks.payments import BOUND, KINDS, LAYOUT, STREAM, Payments
+from streamgauge.adapters.sqlite.log import SqliteLog
+from streamgauge.events.frames import validate_import
+from streamgauge.features.backfill import Requests, backfill
+from streamgauge.features.chunks import in_order
+from streamgauge.features.history import features_of
+from streamgauge.features.layout import evaluate_conditions
+from streamgauge.features.timeline import StreamTimeline, Timeline
+
+Floats = NDArray[np.float64]
+_CHUNK = 50_000
+_BATCH = 50_000
+
+
+def from_columns(payments: Payments, *, as_known: bool = True, workers: int = 2) -> Floats:
+    """Return the features of every record as its own observation, float64[n, 16], in order of account and position.
+
+    Grouping by account, ordering by event time, conditions, the sweep and finished features are all part of it.
+
+    Args:
+        payments: The records.
+        as_known: Whether each sees what was known when it arrived; else, as a peer that knows one clock only, all
+            records up to its event time, however late they came.
+        workers: How many threads compute.
+    """
+    order = np.argsort(payments.account, kind="stable")
+    account = payments.account[order]
+    offsets = np.searchsorted(account, np.arange(payments.accounts + 1))
+    out = np.empty((len(payments), BOUND.features))
+
+    def compute(part: tuple[int, int]) -> None:
+        first, last = part
+        low, high = int(offsets[first]), int(offsets[last])
+        rows = order[low:high]
+        own = account[low:high] - first
+        position, at = rows + 1, payments.at[rows]
+        t = np.maximum(at, payments.known_at[rows]) if as_known else at
+        cut = position if as_known else np.full(high - low, len(payments))
+        timeline = _timeline(payments, rows, own, offsets[first : last + 1] - low)
+        out[low:high] = features_of(timeline, BOUND, own, t, None, cut, None)
+
+    for _ in in_order(compute, _parts(offsets), workers):
+        pass
+    return out
+
+
+def accounts_and_times(payments: Payments) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return account and event time of each row of `from_columns`."""
+    order = np.argsort(payments.account, kind="stable")
+    return payments.account[order], payments.at[order]
+
+
+def write_log(payments: Payments, folder: Path) -> SqliteLog:
+    """Return a log that holds the payments in order of arrival, each known when it arrived."""
+    names = np.array([_name(number) for number in range(payments.accounts)])
+    frame = pl.DataFrame(
+        {
+            "id": np.arange(len(payments)),
+            "account": names[payments.account],
+            "at": payments.at,
+            "amount": payments.amount,
+            "kind": np.array(KINDS)[payments.kind],
+            "known_at": payments.known_at,
+        }
+    ).with_columns(
+        pl.col("id").cast(pl.String),
+        pl.col("at", "known_at").cast(pl.Datetime("us", "UTC")),
+        (pl.col("amount") / 100).round(2).cast(pl.Decimal(18, 2)),
+    )
+    checked = validate_import(frame, STREAM, known_at="known_at")
+    if checked.rejected:
+        raise ValueError(f"The log refuses a payment: {checked.rejected[0]}")
+    log = SqliteLog(folder / "log.sqlite")
+    log.register_schema(STREAM)
+    now = int(payments.known_at.max())
+    for low in range(0, len(payments), _BATCH):
+        log.append(checked.records[low : low + _BATCH], now)
+    return log
+
+
+def from_log(log: SqliteLog, payments: Payments, workers: int = 2) -> Floats:
+    """Return the rows of `from_columns`, from the log: reading, judging and decoding the records are part of it."""
+    order = np.argsort(payments.account, kind="stable")
+    requests = Requests(
+        entities=[f"account:{_name(number)}" for number in range(payments.accounts)],
+        entity=payments.account[order],
+        t=np.maximum(payments.at, payments.known_at)[order],
+        position=order + 1,
+    )
+    return backfill(log, BOUND, requests, workers=workers)
+
+
+def _name(account: int) -> str:
+    return f"{account:07d}"
+
+
+def _parts(offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Divide accounts into neighbours of some ten thousand records together."""
+    edges = np.unique(np.searchsorted(offsets, np.arange(0, int(offsets[-1]), _CHUNK)))
+    bounds = [*edges.tolist(), len(offsets) - 1]
+    return [(first, last) for first, last in itertools.pairwise(bounds) if first < last]
+
+
+def _timeline(
+    payments: Payments, rows: NDArray[np.int64], own: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> Timeline:
+    layout = LAYOUT.streams[0]
+    at = payments.at[rows]
+    place = np.arange(len(rows))
+    rank = np.empty_like(place)
+    rank[np.lexsort((at, own))] = place
+    event = place - offsets[own]
+    units = np.column_stack((payments.amount[rows], payments.kind[rows]))
+    stream = StreamTimeline(
+        layout=layout,
+        offsets=offsets,
+        position=rows + 1,
+        known_at=payments.known_at[rows],
+        time=at,
+        sequence=np.zeros_like(place),
+        rank=rank,
+        event=event,
+        key=event,
+        revision=np.zeros_like(place),
+        live=np.ones(len(rows), np.bool_),
+        mask=evaluate_conditions(layout, units),
+        cols=units.take(layout.column_fields, axis=1),
+        records=(),
+    )
+    entities = len(offsets) - 1
+    return Timeline(LAYOUT, [""] * entities, (stream,), [{}] * entities, {}, [0] * entities)
