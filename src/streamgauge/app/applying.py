@@ -12,7 +12,6 @@ import numpy as np
 
 from streamgauge.app.answers import PublishedScore, iso
 from streamgauge.errors import BeyondState, StateDamaged
-from streamgauge.events.record import DELETE
 from streamgauge.features.build import fill_state
 from streamgauge.features.state import EntityState
 from streamgauge.features.timeline import Timeline
@@ -224,7 +223,7 @@ class Applier:
         scored = []
         for model in self.live.observers(record.stream, role):
             if model.observes_events:
-                if record.op == DELETE:
+                if not state.holds(record.stream, record.event_id):
                     continue
                 event = (record.stream, record.event_id)
                 features = state.compute(model.bound, as_of, event)

@@ -117,7 +117,7 @@ class Decider:
             observed = next((one for one in applied.scored if one.model is model), None)
             case = None if observed is None else _Case(applied.record, observed)
         if case is None:
-            case = await asyncio.to_thread(self._known, new.stream, new.entity, new.event_id, model)
+            case = await asyncio.to_thread(self._known, new, model)
         if case is None:
             detail = getattr(result, "detail", f'Event "{new.event_id}" of {new.stream} was deleted.')
             raise EventRejected(f"{detail} There is no decision.", reason=getattr(result, "reason", "deleted"))
@@ -144,15 +144,19 @@ class Decider:
             )
         return answer_of(record, earlier.digest, earlier.seq, repeated=True)
 
-    def _known(self, stream: str, entity: str, event_id: str, model: LiveModel) -> _Case | None:
-        """Return an event that was in the log already, at its first position, with the features it had there."""
-        record = self._log.find(stream, entity, event_id)
-        if record is None or record.op == DELETE:
+    def _known(self, new: NewRecord, model: LiveModel) -> _Case | None:
+        """Return an event that was in the log already, at the first position of just this revision and content."""
+        records = self._log.read_entity(new.entity, self._log.last_position())
+        versions = [one for one in records if (one.stream, one.event_id) == (new.stream, new.event_id)]
+        record = next((one for one in versions if (one.revision, one.digest) == (new.revision, new.digest)), None)
+        if record is None:
             return None
-        records = self._log.read_entity(entity, record.position)
+        live = max((one for one in versions if one.position <= record.position), key=lambda one: one.revision)
+        if live.op == DELETE:
+            return None
         history = EntityHistory(self._live.layout, records, self._book)
         as_of = max(record.known_at, record.event_time)
-        where = (np.array([as_of]), np.array([record.position]), [(stream, event_id)])
+        where = (np.array([as_of]), np.array([record.position]), [(new.stream, new.event_id)])
         observed = Observed(model, as_of, history.at_positions(model.bound, *where)[0], None)
         if model.rules is not None:
             observed.rules = history.at_positions(model.rules, *where)[0]

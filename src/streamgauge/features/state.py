@@ -151,6 +151,12 @@ class EntityState:
                 self.streams[tables.name] = StreamState(self.layout.streams[tables.index], 0)
         return compute_one(bound, self.streams, t, self._observed(observed))
 
+    def holds(self, stream: str, event_id: str) -> bool:
+        """Return whether an event that is still remembered exists: its highest revision is no delete."""
+        found = self.streams.get(stream)
+        entry = None if found is None else found.entries.get(event_id)
+        return entry is not None and entry.live
+
     def _stream(self, record: Record, lateness_us: int) -> StreamState:
         stream = self.streams.get(record.stream)
         if stream is None:
