@@ -19,8 +19,11 @@ def iso(moment_us: int) -> str:
 
     >>> iso(1_700_000_000_000_001)
     '2023-11-14T22:13:20.000001Z'
+    >>> iso(-62_135_596_800_000_000)
+    '0001-01-01T00:00:00.000000Z'
     """
-    return (_EPOCH + timedelta(microseconds=moment_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    moment = _EPOCH + timedelta(microseconds=moment_us)
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def seconds(duration_us: int) -> float:

@@ -176,12 +176,14 @@ class Reader:
             UnknownName: The log holds no record of the entity.
         """
         if question.position is None and question.entity not in self._pending:
+            # Before the state: what is applied between the two is in the state, and is never claimed without it.
+            applied, learnt = self._publisher.position, self._publisher.known_at
             state = self._state(question.entity)
             if state is not None:
                 now = max(self._clock.now_us(), state.clock_floor)
                 as_of = now if question.as_of is None else question.as_of
-                position = max(self._publisher.position, state.last_position)
-                known_at = max(self._publisher.known_at, state.last_known_at)
+                position = max(applied, state.last_position)
+                known_at = max(learnt, state.last_known_at)
                 try:
                     return Reading(state.compute(bound, as_of), as_of, position, known_at)
                 except BeyondState:
