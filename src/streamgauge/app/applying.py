@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ import numpy as np
 from streamgauge.app.answers import PublishedScore, iso
 from streamgauge.errors import BeyondState, StateDamaged
 from streamgauge.features.build import fill_state
+from streamgauge.features.rebuild import rebuild_store
 from streamgauge.features.state import EntityState
 from streamgauge.features.timeline import Timeline
 from streamgauge.log.refused import contradictions
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from streamgauge.features.identity import Verdict
     from streamgauge.features.store import StateStore
     from streamgauge.log.port import Log
+
+logger = logging.getLogger(__name__)
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -145,7 +149,11 @@ class Applier:
         if waiting is None:
             return
         self.quarantine(waiting.judged)
-        self.store.put_batch(waiting.states, waiting.outbox, waiting.watermark)
+        try:
+            self.store.put_batch(waiting.states, waiting.outbox, waiting.watermark)
+        except StateDamaged as error:
+            self._renew(error)
+            self.store.put_batch(waiting.states, waiting.outbox, waiting.watermark)
         self.watermark = waiting.watermark
         self._unwritten = None
         while len(self._states) > self._cached:
@@ -161,6 +169,13 @@ class Applier:
         """Drop the decoded states: the store was written by another hand."""
         self._states.clear()
         self.watermark = self.store.watermark()
+
+    def _renew(self, error: StateDamaged) -> None:
+        """Build a store that turned out to be damaged again from the log; reads take it from there meanwhile."""
+        self.store.renew(str(error))
+        logger.warning("%s It is built again from the log.", self.store.stale)
+        if self.live.layout.streams:
+            rebuild_store(self._log, self.live.layout, self.store, up_to=self.watermark)
 
     def _apply_one(self, record: Record, touched: dict[str, EntityState]) -> Applied:
         if record.imported:
@@ -197,11 +212,9 @@ class Applier:
         return state
 
     def _stored(self, entity: str) -> EntityState | None:
-        data = self.store.get(entity)
-        if data is None:
-            return None
         try:
-            return EntityState.decode(self.live.layout, data)
+            data = self.store.get(entity)
+            return None if data is None else EntityState.decode(self.live.layout, data)
         except StateDamaged:
             return None
 

@@ -145,7 +145,12 @@ class Engine:
     def _append(self, submissions: Sequence[Submission]) -> list[list[Record | Quarantined]]:
         together = [record for submission in submissions for record in submission.records]
         started = time.perf_counter()
-        results = self._log.append(together, self._clock.now_us())
+        try:
+            results = self._log.append(together, self._clock.now_us())
+        except BaseException as error:
+            for submission in submissions:
+                _fail(submission.applied, error)
+            raise
         self._metrics.appended(results, time.perf_counter() - started)
         answers: list[list[Record | Quarantined]] = []
         start = 0
@@ -199,8 +204,13 @@ class Engine:
 
     def _apply(self, group: Sequence[_Appended]) -> None:
         records = [result for entry in group for result in entry.results if isinstance(result, Record)]
-        applied = self.applier.prepare(records)
-        self._write()
+        try:
+            applied = self.applier.prepare(records)
+            self._write()
+        except BaseException as error:
+            for entry in group:
+                _fail(entry.submission.applied, error)
+            raise
         self.publisher.publish(applied)
         by_position = {one.record.position: one for one in applied}
         for entry in group:
@@ -235,7 +245,9 @@ class Engine:
             entry = self._queue.get()
             if entry is None:
                 return
-            waiting: Future[object] | Future[list[Applied]]
-            waiting = entry.done if isinstance(entry, _Job) else entry.submission.applied
-            if not waiting.cancelled():
-                waiting.set_exception(error)
+            _fail(entry.done if isinstance(entry, _Job) else entry.submission.applied, error)
+
+
+def _fail(waiting: Future[object] | Future[list[Applied]], error: BaseException) -> None:
+    if not waiting.cancelled():
+        waiting.set_exception(error)

@@ -62,7 +62,7 @@ class ScoreFeed:
     def _entry(self, number: int) -> int:
         """Return the outbox entry of the last score at or before a position, by bisection."""
         position, entry = self._place
-        if position == number:
+        if position == number and self._position(entry) == number:
             return entry
         first = self._store.outbox_after(0, 1)
         if not first:
@@ -70,9 +70,14 @@ class ScoreFeed:
         low, high = first[0][0], self._store.outbox_newest()
         while low <= high:
             middle = (low + high) // 2
-            found = self._store.outbox_after(middle - 1, 1)
-            if found and _POSITION.decode(found[0][1]).position <= number:
+            found = self._position(middle)
+            if found is not None and found <= number:
                 low = middle + 1
             else:
                 high = middle - 1
         return low - 1
+
+    def _position(self, entry: int) -> int | None:
+        """Return the position of an entry, or of the next one that is there."""
+        found = self._store.outbox_after(entry - 1, 1)
+        return _POSITION.decode(found[0][1]).position if found else None

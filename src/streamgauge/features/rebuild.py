@@ -96,8 +96,7 @@ def damaged_entities(store: StateStore) -> list[str]:
     for entity in store.entities():
         state = store.get(entity)
         try:
-            if state is not None:
-                read_header(state)
+            read_header(state or b"")
         except StateDamaged:
             damaged.append(entity)
     return damaged

@@ -33,7 +33,11 @@ class StateStore(Protocol):
         """Whether the last owner did not close the store: its values should be checked before they are trusted."""
 
     def get(self, entity: str) -> bytes | None:
-        """Return one entity's state, or None."""
+        """Return one entity's state, or None where there is none, or not the one that was written.
+
+        Raises:
+            StateDamaged: The store cannot be read there.
+        """
 
     def get_many(self, entities: Sequence[str]) -> list[bytes | None]:
         """Return several states, as of one moment, in the order asked for."""
@@ -53,13 +57,21 @@ class StateStore(Protocol):
 
         Raises:
             OSError: The disk refused; nothing was written.
+            StateDamaged: The store is damaged; nothing was written.
         """
 
     def watermark(self) -> int:
-        """Return the position up to which all records are in the states, 0 in the beginning."""
+        """Return the position up to which all records are in the states, 0 in the beginning.
+
+        Raises:
+            StateDamaged: It is not what was written.
+        """
 
     def outbox_after(self, number: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return up to ``limit`` entries with greater numbers, in order; the oldest ones are dropped in time."""
+        """Return up to ``limit`` entries with greater numbers, in order.
+
+        The oldest ones are dropped in time, and one that is not what was written is left out.
+        """
 
     def outbox_newest(self) -> int:
         """Return the number of the newest entry of the outbox, 0 while there never was one."""
@@ -72,6 +84,9 @@ class StateStore(Protocol):
 
     def clear(self) -> None:
         """Drop every state and set the watermark to 0; numbers of the outbox go on."""
+
+    def renew(self, why: str) -> None:
+        """Put a damaged store aside, and go on with an empty and stale one."""
 
     def close(self) -> None:
         """Note that all is well, and release the files; further calls fail."""

@@ -93,7 +93,7 @@ def test_another_format_makes_the_store_stale(tmp_path: Path, monkeypatch: pytes
     store = LmdbStateStore(tmp_path, LAYOUT)
     store.put_batch({"account:1": b"one"}, watermark=5)
     store.close()
-    monkeypatch.setattr(module, "FORMAT", b"2")
+    monkeypatch.setattr(module, "FORMAT", b"later")
     later = LmdbStateStore(tmp_path, LAYOUT)
     assert "format" in later.stale
     assert (later.get("account:1"), later.watermark()) == (None, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -15,13 +16,15 @@ from streamgauge.errors import SettingsError, StateDamaged
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-FORMAT: Final = b"1"
+FORMAT: Final = b"2"
 """Changes when the keys or values of the file do."""
 
 _Result = TypeVar("_Result")
 _FIRST_MAP: Final = 1 << 28
 _LONGEST_KEY: Final = 500
 _PAGE: Final = 1_000
+_CHECK: Final = 4
+_OPEN: Final = "open"
 _BROKEN: Final = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -35,8 +38,10 @@ class LmdbStateStore:
     """A `streamgauge.features.store.StateStore` in a folder of its own.
 
     Every commit is synced, so what is on disk is a whole batch even after a power cut; a file that is damaged all the
-    same is put aside (``broken-1``, …) and the store starts empty and `stale`. Read transactions last for one lookup or
-    one page of keys. The map grows by itself; readers in other processes follow.
+    same is put aside (``broken-1``, …) and the store starts empty and `stale`. LMDB trusts its pages, and may take the
+    process with it where one is damaged; so a file that was not closed is walked through before LMDB sees it. Every
+    value has a checksum over its key and itself. Read transactions last for one lookup or one page of keys. The map
+    grows by itself; readers in other processes follow.
     """
 
     def __init__(self, folder: Path, layout_digest: str, *, readonly: bool = False, keep: int = 100_000) -> None:
@@ -55,14 +60,17 @@ class LmdbStateStore:
         self._folder = Path(folder)
         self._readonly = readonly
         self._keep = keep
-        self._writing = threading.Lock()
-        self._mapping = threading.Lock()
+        self._writing = threading.RLock()
+        self._mapping = threading.RLock()
         self.layout_digest = layout_digest
         self.stale = ""
         self.unclean = False
         self._closed = False
+        self._broken = False
         if readonly and not (self._folder / "data.mdb").exists():
             raise SettingsError(f"There is no state store in {self._folder}. Start its owner first: `streamgauge run`.")
+        if not readonly:
+            self._suspect()
         try:
             self._open()
         except _BROKEN as error:
@@ -70,7 +78,8 @@ class LmdbStateStore:
                 raise StateDamaged(
                     f"The state store in {self._folder} is damaged ({error}): its owner rebuilds it."
                 ) from error
-            self._put_aside(error)
+            self._put_aside(str(error))
+            self._open()
 
     def get(self, entity: str) -> bytes | None:
         """Return one entity's state, or None."""
@@ -99,7 +108,10 @@ class LmdbStateStore:
             cursor = txn.cursor(db=self._outbox)
             if limit > 0 and cursor.set_range(_big(number + 1)):
                 for key, value in cursor.iternext():
-                    found.append((int.from_bytes(key, "big"), bytes(value)))
+                    body = _sound(bytes(key), bytes(value))
+                    if body is None:
+                        continue
+                    found.append((int.from_bytes(key, "big"), body))
                     if len(found) >= limit:
                         break
             return found
@@ -111,7 +123,7 @@ class LmdbStateStore:
         start = b""
         while True:
             page = self._page(start)
-            yield from (_entity(key, value) for key, value in page)
+            yield from (name for key, value in page if (name := _entity(key, value)) is not None)
             if len(page) < _PAGE:
                 return
             start = page[-1][0] + b"\0"
@@ -131,11 +143,11 @@ class LmdbStateStore:
             if outbox:
                 for body in outbox:
                     number += 1
-                    txn.put(_big(number), body, db=self._outbox, append=True)
-                txn.put(b"outbox", _big(number), db=self._meta)
+                    txn.put(_big(number), _checked(_big(number), body), db=self._outbox, append=True)
+                txn.put(b"outbox", _checked(b"outbox", _big(number)), db=self._meta)
                 self._drop_oldest(txn, number - self._keep, 2 * len(outbox))
             if watermark is not None:
-                txn.put(b"watermark", _big(watermark), db=self._meta)
+                txn.put(b"watermark", _checked(b"watermark", _big(watermark)), db=self._meta)
             return number
 
         return self._write(write)
@@ -155,7 +167,7 @@ class LmdbStateStore:
 
         def write(txn: lmdb.Transaction) -> None:
             txn.drop(self._states, delete=False)
-            txn.put(b"watermark", _big(0), db=self._meta)
+            txn.put(b"watermark", _checked(b"watermark", _big(0)), db=self._meta)
 
         self._write(write)
 
@@ -163,11 +175,32 @@ class LmdbStateStore:
         """Note that all is well, and release the files."""
         if self._closed:
             return
-        if not self._readonly:
-            self._write(lambda txn: txn.put(b"open", b"0", db=self._meta))
         self._closed = True
         with self._writing, self._mapping:
             self._env.close()
+        if not (self._readonly or self._broken):
+            (self._folder / _OPEN).unlink(missing_ok=True)
+
+    def renew(self, why: str) -> None:
+        """Put the file aside and go on empty, and stale."""
+        with self._writing, self._mapping:
+            self._env.close()
+            self._put_aside(why)
+            self._open()
+
+    def _suspect(self) -> None:
+        """Walk through a file that was not closed, and put it aside where it is damaged."""
+        self.unclean = (self._folder / _OPEN).exists()
+        if not self.unclean or not (self._folder / "data.mdb").exists():
+            return
+        from lmdb.verify import VerifyError, verify
+
+        try:
+            found: list[str] = verify(str(self._folder))  # type: ignore[no-untyped-call]
+        except (VerifyError, OSError) as error:
+            found = [str(error)]
+        if found:
+            self._put_aside(str(found[0]))
 
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -214,22 +247,26 @@ class LmdbStateStore:
         with self._env.begin() as txn:
             found = bytes(txn.get(b"format", db=self._meta, default=b""))
             layout = bytes(txn.get(b"layout", db=self._meta, default=b""))
-            self.unclean = txn.get(b"open", db=self._meta) == b"1"
         if found and found != FORMAT:
+            self._write(self._drop_all)
             self.stale = f"The state store has format {found.decode()}, this version writes {FORMAT.decode()}."
         elif layout and layout != self.layout_digest.encode():
             self.stale = f"The states were written under layout {layout.decode()[:12]}, not {self.layout_digest[:12]}."
+        (self._folder / _OPEN).touch()
         if self.stale:
             self.clear()
 
         def write(txn: lmdb.Transaction) -> None:
             txn.put(b"format", FORMAT, db=self._meta)
             txn.put(b"layout", self.layout_digest.encode(), db=self._meta)
-            txn.put(b"open", b"1", db=self._meta)
 
         self._write(write)
 
-    def _put_aside(self, error: Exception) -> None:
+    def _drop_all(self, txn: lmdb.Transaction) -> None:
+        for db in (self._states, self._outbox, self._meta):
+            txn.drop(db, delete=False)
+
+    def _put_aside(self, why: str) -> None:
         number = 1
         while (aside := self._folder / f"broken-{number}").exists():
             number += 1
@@ -237,8 +274,8 @@ class LmdbStateStore:
         for name in ("data.mdb", "lock.mdb"):
             if (self._folder / name).exists():
                 shutil.move(self._folder / name, aside / name)
-        self._open()
-        self.stale = f"The state store was damaged ({error}); the file was put aside in {aside.name}."
+        self.unclean = False
+        self.stale = f"The state store was damaged ({why}); the file was put aside in {aside.name}."
 
     def _drop_oldest(self, txn: lmdb.Transaction, through: int, at_most: int) -> None:
         cursor = txn.cursor(db=self._outbox)
@@ -274,7 +311,7 @@ class LmdbStateStore:
             except lmdb.MapResizedError:
                 self._env.set_mapsize(0)
             except _BROKEN as error:
-                raise StateDamaged(f"The state store in {self._folder} is damaged ({error}): rebuild it.") from error
+                raise self._damaged(error) from error
             with self._env.begin() as txn:
                 return read(txn)
 
@@ -291,16 +328,44 @@ class LmdbStateStore:
                 except lmdb.MapResizedError:
                     with self._mapping:
                         self._env.set_mapsize(0)
-                except lmdb.DiskError as error:
+                except _BROKEN as error:
+                    raise self._damaged(error) from error
+                except lmdb.ReadonlyError:
+                    raise
+                except lmdb.Error as error:
                     raise OSError(f"The state store in {self._folder} cannot be written: {error}") from error
+
+    def _damaged(self, error: Exception) -> StateDamaged:
+        """Return the error of a page that LMDB refuses; whoever opens the store next walks through it first."""
+        self._broken = True
+        return StateDamaged(
+            f"The state store in {self._folder} is damaged ({error}). Start again: it is rebuilt from the log."
+        )
 
 
 def _big(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
 
+def _checked(key: bytes, value: bytes) -> bytes:
+    """Return a value behind its checksum, which is over the key too: no value passes under another key."""
+    return zlib.crc32(value, zlib.crc32(key)).to_bytes(_CHECK, "little") + value
+
+
+def _sound(key: bytes, value: bytes) -> bytes | None:
+    """Return a value without its checksum, None where it is not the one that was written under the key."""
+    body = value[_CHECK:]
+    return body if value[:_CHECK] == zlib.crc32(body, zlib.crc32(key)).to_bytes(_CHECK, "little") else None
+
+
 def _read_number(txn: lmdb.Transaction, db: lmdb._Database, key: bytes) -> int:
-    return int.from_bytes(txn.get(key, db=db, default=b""), "big")
+    value = txn.get(key, db=db)
+    if value is None:
+        return 0
+    number = _sound(key, bytes(value))
+    if number is None:
+        raise lmdb.CorruptedError(f"its {key.decode()} is not what was written")
+    return int.from_bytes(number, "big")
 
 
 def _key(entity: str) -> bytes:
@@ -311,14 +376,21 @@ def _key(entity: str) -> bytes:
 
 def _value(key: bytes, entity: str, state: bytes) -> bytes:
     if key[:1] != b"\xff":
-        return state
+        return _checked(key, state)
     name = entity.encode()
-    return len(name).to_bytes(4, "big") + name + state
+    return _checked(key, len(name).to_bytes(4, "big") + name + state)
 
 
-def _state(key: bytes, value: bytes) -> bytes:
-    return value if key[:1] != b"\xff" else value[4 + int.from_bytes(value[:4], "big") :]
+def _state(key: bytes, value: bytes) -> bytes | None:
+    body = _sound(key, value)
+    if body is None or key[:1] != b"\xff":
+        return body
+    return body[4 + int.from_bytes(body[:4], "big") :]
 
 
-def _entity(key: bytes, value: bytes) -> str:
-    return (value[4 : 4 + int.from_bytes(value[:4], "big")] if key[:1] == b"\xff" else key).decode()
+def _entity(key: bytes, value: bytes) -> str | None:
+    """Return the entity of an entry, None where it is spelled in a value that is not the one that was written."""
+    if key[:1] != b"\xff":
+        return key.decode("utf-8", "replace")
+    body = _sound(key, value)
+    return None if body is None else body[4 : 4 + int.from_bytes(body[:4], "big")].decode()
