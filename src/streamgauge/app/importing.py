@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import zlib
 from typing import TYPE_CHECKING, Final
 
 from streamgauge.app.answers import ImportAnswer, IngestAnswer, Refused
@@ -41,26 +43,37 @@ class ImportMarker:
         self._path = path
 
     def read(self) -> int | None:
-        """Return the position before the unfinished import, or None where there is none."""
+        """Return the position before the unfinished import, 0 where it cannot be read, None where there is none."""
         try:
-            return int(self._path.read_text(encoding="ascii"))
+            text = self._path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return None
+        number, _, check = text.partition(" ")
+        return int(number) if number.isdecimal() and check == _check(number) else 0
 
     def set(self, position: int) -> None:
         """Note a position durably, unless an older one is noted already."""
         if self.read() is not None:
             return
         temporary = self._path.with_suffix(".new")
-        with temporary.open("w", encoding="ascii") as file:
-            file.write(str(position))
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(f"{position} {_check(str(position))}")
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def clear(self) -> None:
         """Note that every state is complete."""
         self._path.unlink(missing_ok=True)
+
+
+def _check(number: str) -> str:
+    return f"{zlib.crc32(number.encode()):08x}"
 
 
 class Importer:
@@ -73,6 +86,8 @@ class Importer:
         self._intake = intake
         self._marker = marker
         self._workers = workers
+        self._under_way = 0
+        self._counting = threading.Lock()
 
     def history(
         self, batches: Iterable[FileBatch], stream: str, progress: Callable[[str, int, int], None], rows: int = 0
@@ -88,11 +103,15 @@ class Importer:
         Raises:
             ImportRefused: Raised by the batches; what came before is in the log.
         """
-        self._marker.set(self._log.last_position())
+        with self._counting:
+            self._under_way += 1
+            self._marker.set(self._log.last_position())
         totals = _Totals()
         try:
             self._append(batches, stream, totals, progress, rows)
         finally:
+            with self._counting:
+                self._under_way -= 1
             entities = self.settle(progress)
         return ImportAnswer(
             stream=stream,
@@ -123,17 +142,20 @@ class Importer:
 
         The engine does it slice by slice, between batches of live events.
         """
-        applier = self._engine.applier
-        todo = len(applier.pending)
+        todo = len(self._engine.applier.pending)
         done = 0
-        while applier.pending:
-            done += int(str(self._engine.on_engine(lambda: self._rebuild_slice(applier)).result()))
+        while self._engine.applier.pending:
+            done += int(str(self._engine.on_engine(self._rebuild_slice).result()))
             progress("rebuilding entities", min(done, todo), todo)
-        self._marker.clear()
+        with self._counting:
+            # While another import is under way, the marker is its own: its records may wait to be applied.
+            if not self._under_way and not self._engine.applier.pending:
+                self._marker.clear()
         return done
 
-    def _rebuild_slice(self, applier: Applier) -> int:
-        return rebuild_pending(applier, self._log, self._workers)
+    def _rebuild_slice(self) -> int:
+        # A reload may have put another applier in place since the last slice.
+        return rebuild_pending(self._engine.applier, self._log, self._workers)
 
     def _append(
         self,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+from contextlib import ExitStack
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +22,7 @@ from streamgauge.app.answers import (
 )
 from streamgauge.app.applying import Applier
 from streamgauge.app.deciding import Decider, answer_of
+from streamgauge.app.declared import project_to_serve, streams_to_serve
 from streamgauge.app.engine import Engine
 from streamgauge.app.importing import Importer, ImportMarker, frame_batches
 from streamgauge.app.intake import Intake
@@ -38,7 +41,6 @@ from streamgauge.app.scores import ScoreFeed
 from streamgauge.app.stores import fitting_store, retire, sweep
 from streamgauge.app.submitting import Pending, submit_events
 from streamgauge.decisions.replay import Replay
-from streamgauge.definitions.loader import load_project
 from streamgauge.errors import UnknownName, close_match
 from streamgauge.features.decode import SchemaBook
 from streamgauge.log.group_commit import GroupCommit
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from streamgauge.log.port import Log
     from streamgauge.models.registry import Registry
 
+logger = logging.getLogger(__name__)
+
 _SHOWN = 100
 _WAIT_S = 5.0
 _SPARE_OUTBOX = 5_000
@@ -77,7 +81,8 @@ class Owner:
         clock: Where moments come from.
         publisher: The newest applied position and freshness.
         metrics: Counts what is accepted, applied, scored and decided.
-        project: The project file as it was when the owner started.
+        project: The project file as it was when the owner started; see `streamgauge.app.declared`.
+        warnings: What the operator should know about it.
     """
 
     def __init__(
@@ -97,37 +102,46 @@ class Owner:
         self.place = place
         self.project = project
         self.clock = clock
+        self.warnings: list[str] = []
         place.data.mkdir(parents=True, exist_ok=True)
-        self._lock = OwnerLock(place.lock)
+        with ExitStack() as undo:  # where opening fails, the directory is free again
+            self._lock = OwnerLock(place.lock)
+            undo.callback(self._lock.release)
+            self._open(undo, progress)
+            undo.pop_all()
+
+    def _open(self, undo: ExitStack, progress: Callable[[str, int, int], None]) -> None:
+        place, clock = self.place, self.clock
         self._log: Log = wiring.open_log(place)
+        undo.callback(self._log.close)
         self._book = SchemaBook(self._log.schema)
         self._ledger: Ledger = wiring.open_ledger(place)
-        self._decisions: GroupCommit[DecisionRecord, Receipt] = GroupCommit(self._ledger.append_each, name="ledger")
+        undo.callback(self._ledger.close)
         self._registry: Registry = wiring.open_registry(place)
-        for spec in project.streams.values():
+        live = LiveSet.champions(self._registry)
+        self.project, warnings = streams_to_serve(self.project, live.layout, self._log.schemas())
+        self._warn(warnings)
+        streams = self.project.streams
+        for spec in streams.values():
             self._log.register_schema(spec)
-        self.metrics = Metrics(project.streams)
-        self.intake = Intake(project.streams, self._log, clock, self.metrics)
+        self._decisions: GroupCommit[DecisionRecord, Receipt] = GroupCommit(self._ledger.append_each, name="ledger")
+        undo.callback(self._decisions.close)
+        self.metrics = Metrics(streams)
+        self.intake = Intake(streams, self._log, clock, self.metrics)
         self._marker = ImportMarker(place.data / "import.pending")
         self.publisher = Publisher(clock.now_us, self.metrics)
         self._reloading = threading.Lock()
-        live = LiveSet.champions(self._registry)
-        store = fitting_store(self.place, self._log, live.layout, progress)
-        applier = Applier(
-            self._log,
-            store,
-            live,
-            self._book,
-            cached=place.settings.engine.cached_entities,
-        )
+        store = fitting_store(place, self._log, live.layout, progress)
+        undo.callback(store.close)
+        applier = Applier(self._log, store, live, self._book, cached=place.settings.engine.cached_entities)
         self._resume_import(applier)
         self.engine = Engine(self._log, applier, self.publisher, clock, self.metrics, batch=place.settings.engine.batch)
+        undo.callback(self.engine.close)
         self.metrics.watch(self._log, self.engine, self.publisher, clock)
         self._importer = Importer(self._log, self.engine, self.intake, self._marker, place.settings.engine.workers)
         self._serve(live, store)
         sweep(place, live.layout)
-        if applier.pending:
-            self._importer.settle(progress)
+        self._importer.settle(progress)
 
     @classmethod
     def open(
@@ -137,9 +151,12 @@ class Owner:
 
         Raises:
             OwnerBusy: Another process owns it.
-            DefinitionError: The project file is wrong.
+            DefinitionError: The project file is wrong, and no model is registered that is served without it.
         """
-        return cls(place, load_project(place.project_file), clock or wiring.SystemClock(), progress or quiet)
+        project, warnings = project_to_serve(place)
+        owner = cls(place, project, clock or wiring.SystemClock(), progress or quiet)
+        owner._warn(warnings)
+        return owner
 
     @property
     def log(self) -> Log:
@@ -357,6 +374,11 @@ class Owner:
     ) -> None:
         """Close."""
         self.close()
+
+    def _warn(self, warnings: Sequence[str]) -> None:
+        self.warnings += warnings
+        for warning in warnings:
+            logger.warning(warning)
 
     def _serve(self, live: LiveSet, store: StateStore) -> None:
         self.reader = Reader(

@@ -99,6 +99,9 @@ class Log(Protocol):
     def schema(self, number: int) -> StreamSpec:
         """Return the stream as it was declared under a schema number."""
 
+    def schemas(self) -> list[StreamSpec]:
+        """Return every form of every stream that was registered, the oldest first."""
+
     def text_of(self, value: int) -> str | None:
         """Return the text behind an open category's finished value, its `open_code`; None where it is unknown."""
 

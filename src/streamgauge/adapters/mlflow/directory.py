@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from streamgauge.errors import ModelError
+from streamgauge.errors import ArtefactAltered, ModelError
 from streamgauge.models.registry import RegisteredModel
 from streamgauge.scoring.artefact import ModelArtefact
 from streamgauge.scoring.policy import RegisteredPolicy
@@ -74,9 +74,21 @@ class ServingDirectory:
         return [self._entry(model, number, champion) for number in self._numbers(model)]
 
     def champion(self, model: str) -> RegisteredModel | None:
-        """Return the version that serves, or None."""
-        pointer = self._pointer(self.root / model / _CHAMPION)
-        return None if pointer is None else self._entry(model, pointer.version, pointer)
+        """Return the version that serves, or None.
+
+        Raises:
+            ArtefactAltered: Its entry is not the one that was put in its place.
+        """
+        path = self.root / model / _CHAMPION
+        pointer = self._pointer(path)
+        if pointer is None:
+            return None
+        entry = self._entry(model, pointer.version, pointer)
+        if entry.sha256 != pointer.sha256:
+            raise ArtefactAltered(
+                _altered(self.home(model, pointer.version) / ENTRY, entry.sha256, pointer.sha256, path)
+            )
+        return entry
 
     def artefact(self, registered: RegisteredModel) -> ModelArtefact:
         """Return a version's artefact, its hashes verified.
@@ -163,10 +175,20 @@ class ServingDirectory:
         return [_read(folder / f"{number}.json", RegisteredPolicy) for number in numbers]
 
     def policy(self, model: str) -> RegisteredPolicy | None:
-        """Return the policy version in force, or None."""
+        """Return the policy version in force, or None.
+
+        Raises:
+            ArtefactAltered: It is not the one that was put in force.
+        """
         folder = self.root / model / _POLICIES
         pointer = self._pointer(folder / _ACTIVE)
-        return None if pointer is None else _read(folder / f"{pointer.version}.json", RegisteredPolicy)
+        if pointer is None:
+            return None
+        path = folder / f"{pointer.version}.json"
+        policy = _read(path, RegisteredPolicy)
+        if policy.sha256 != pointer.sha256:
+            raise ArtefactAltered(_altered(path, policy.sha256, pointer.sha256, folder / _ACTIVE))
+        return policy
 
     def add_policy(self, policy: RegisteredPolicy) -> RegisteredPolicy:
         """Write a policy version durably, unless it is there, and put it in force."""
@@ -219,6 +241,13 @@ def _read(path: Path, kind: type[_Struct]) -> _Struct:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError) as error:
         raise ModelError(f"{path} cannot be read ({error}). Restore the models' directory from a backup.") from error
+
+
+def _altered(path: Path, found: str, expected: str, pointer: Path) -> str:
+    return (
+        f"{path} was altered: SHA-256 {found[:12]}…, but {pointer.name} names {expected[:12]}…. "
+        "Restore the models' directory from a backup, or register the policy or model again."
+    )
 
 
 def _pretty(value: msgspec.Struct) -> bytes:

@@ -304,6 +304,9 @@ class SqliteLedger:
             connection.execute("PRAGMA query_only = ON")
         try:
             yield connection
+        except sqlite3.DatabaseError as error:
+            msg = f"{self._path.name} cannot be read ({error}). Run its verification, and restore it from a backup."
+            raise LedgerBroken(msg) from error
         finally:
             self._idle.append(connection)
 

@@ -180,6 +180,10 @@ class SqliteLog:
         """
         return self._reader.schema(number)
 
+    def schemas(self) -> list[StreamSpec]:
+        """Return every form of every stream that was registered, the oldest first."""
+        return self._reader.schemas()
+
     def text_of(self, value: int) -> str | None:
         """Return the text behind an open category's finished value, or None where it was never accepted."""
         return self._reader.text_of(value)
