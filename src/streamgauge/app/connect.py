@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from streamgauge.app.remote import RemoteService, answers_at
 from streamgauge.errors import OwnerBusy
@@ -11,8 +11,11 @@ from streamgauge.errors import OwnerBusy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamgauge.app.auditor import Auditor
     from streamgauge.app.service import Service
     from streamgauge.app.settings import Place
+
+T = TypeVar("T")
 
 _PATIENCE_S: Final = 15.0
 _PAUSE_S: Final = 0.05
@@ -36,15 +39,38 @@ def connect(
     Raises:
         OwnerBusy: Another process owns the directory and does not answer.
     """
+
+    def become_owner() -> Service:
+        from streamgauge.app.owner import Owner
+
+        return Owner.open(place, progress=progress)
+
+    return _running_or(place, become_owner, patience_s)
+
+
+def connect_auditor(place: Place, *, patience_s: float = _PATIENCE_S) -> RemoteService | Auditor:
+    """Return who verifies a project directory: its running owner, else one that opens no more than it must.
+
+    Args:
+        place: The project directory.
+        patience_s: How long to wait for an owner that is starting or ending.
+
+    Raises:
+        OwnerBusy: Another process owns the directory and does not answer.
+    """
+    from streamgauge.app.auditor import Auditor
+
+    return _running_or(place, lambda: Auditor(place), patience_s)
+
+
+def _running_or(place: Place, become: Callable[[], T], patience_s: float) -> RemoteService | T:
     until = time.monotonic() + patience_s
     while True:
         running = running_owner(place)
         if running is not None:
             return running
-        from streamgauge.app.owner import Owner
-
         try:
-            return Owner.open(place, progress=progress)
+            return become()
         except OwnerBusy:
             if time.monotonic() > until:
                 raise

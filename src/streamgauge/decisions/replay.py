@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from streamgauge.errors import ModelError, StreamgaugeError
+from streamgauge.errors import LogDamaged, ModelError, StreamgaugeError
 from streamgauge.events.render import render
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.history import EntityHistory
@@ -144,10 +144,16 @@ class Replay:
 
     def _entity(self, entity: str, entries: Sequence[Entry]) -> Iterable[Difference]:
         newest = max(max(entry.require().positions.values()) for entry in entries)
-        records = self._log.read_entity(entity, newest)
         self._histories.clear()
+        damaged = ""
+        try:
+            records = self._log.read_entity(entity, newest)
+        except LogDamaged as error:
+            records, damaged = [], str(error)
         for entry in entries:
             found = self._one(entry.require(), records)
+            if damaged:
+                found["data"] = damaged
             if found:
                 changed = tuple(part for part in ("data", "model", "policy", "code", "ledger") if part in found)
                 yield Difference(entry.seq, entry.decision_id, changed, " ".join(found.values()))

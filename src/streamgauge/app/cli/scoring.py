@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,8 +107,10 @@ def verify(
 
     Ends with code 1 if a decision does not replay or the chain is broken.
     """
-    with _asked(find(project)) as (service, progress):
-        answer = service.verify(progress, last=last)
+    from streamgauge.app.connect import connect_auditor
+
+    with Progress() as progress, closing(connect_auditor(find(project))) as auditor:
+        answer = auditor.verify(progress, last=last)
     if json:
         show_json(answer)
     else:
