@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streamgauge.definitions.schema import NULL
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.expressions import finish
-from streamgauge.features.kernel import evaluate_moments, evaluate_stream
+from streamgauge.features.kernel import evaluate_stream
 from streamgauge.features.layout import StreamLayout
 
 IntArray = NDArray[np.int64]
@@ -95,52 +95,6 @@ def compute_one(
     finish_rows(bound, aggs, out)
     features: FloatArray = out[0]
     return features
-
-
-def compute_many(
-    bound: BoundProgram,
-    streams: Mapping[str, StreamArrays],
-    moments: IntArray,
-    observed: Mapping[str, IntArray] | None = None,
-    scratch: IntArray | None = None,
-) -> FloatArray:
-    """Return the features of one entity, whose events do not change, at many moments.
-
-    Args:
-        bound: The program.
-        streams: The live events by stream; every stream of the bound layout.
-        moments: int64[m], µs.
-        observed: By stream, int64[m]: the row of each moment's observed event, -1 where it is not of that stream.
-        scratch: A buffer of at least `BoundProgram.scratch_size`; made where absent.
-
-    Returns:
-        float64[m, features], null is NaN.
-    """
-    if scratch is None:
-        scratch = np.empty(bound.scratch_size(max((one.count for one in streams.values()), default=0)), np.int64)
-    aggs = np.empty((moments.shape[0], bound.aggregates), np.float64)
-    out = np.empty((moments.shape[0], bound.features), np.float64)
-    none = np.full(moments.shape[0], -1, np.int64)
-    for tables in bound.streams:
-        one = streams[tables.name]
-        evaluate_moments(
-            evaluate_stream,
-            one.time,
-            one.mask,
-            one.cols,
-            one.count,
-            one.folds,
-            one.folded_first,
-            tables.spans,
-            tables.groups,
-            tables.table,
-            moments,
-            none if observed is None else observed.get(tables.name, none),
-            scratch,
-            aggs,
-        )
-    finish_rows(bound, aggs, out)
-    return out
 
 
 def finish_rows(bound: BoundProgram, aggs: FloatArray, out: FloatArray) -> None:

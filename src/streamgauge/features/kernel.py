@@ -5,8 +5,6 @@ Compiled by Numba without fastmath: one IEEE operation at a time, so every host 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
@@ -254,64 +252,3 @@ def evaluate_stream(
         second = base + table[item, oc.T_SECOND] * oc.ROW_WIDTH
         first = scratch[groups[group, oc.G_SPAN] * oc.SPAN_WIDTH + oc.S_FIRST]
         out[table[item, oc.T_OUT]] = canonical(_value(table, item, first, at, second, t, scratch))
-
-
-KERNEL_TYPE = types.FunctionType(_SIGNATURE)
-"""The type of `evaluate_stream` as an argument: a caller that takes it so compiles in a tenth of the time."""
-
-_MANY_SIGNATURE = types.void(
-    KERNEL_TYPE,
-    _INTS1,
-    _MASK,
-    _INTS2,
-    types.int64,
-    _INTS2,
-    types.int64,
-    _INTS2,
-    _INTS2,
-    _INTS2,
-    _INTS1,
-    _INTS1,
-    types.int64[::1],
-    types.float64[:, ::1],
-)
-
-
-@njit(_MANY_SIGNATURE, cache=True, nogil=True, error_model="numpy")
-def evaluate_moments(
-    evaluate: Callable[..., None],
-    time: IntArray,
-    mask: MaskArray,
-    cols: IntArray,
-    n: int,
-    folds: IntArray,
-    folded_first: int,
-    spans: IntArray,
-    groups: IntArray,
-    table: IntArray,
-    moments_us: IntArray,
-    skips: IntArray,
-    scratch: IntArray,
-    out: FloatArray,
-) -> None:
-    """Compute the aggregates of a stream whose events do not change at many moments.
-
-    As `evaluate_stream`, which is the first argument, with ``moments_us`` int64[m], ``skips`` int64[m] and ``out``
-    float64[m, aggregates].
-    """
-    for item in range(moments_us.shape[0]):
-        evaluate(
-            time,
-            mask,
-            cols,
-            n,
-            folds,
-            folded_first,
-            spans,
-            groups,
-            table,
-            moments_us[item],
-            skips[item],
-            scratch,
-            out[item],
-        )

@@ -22,7 +22,6 @@ Ints = NDArray[np.int64]
 LEAST_OF_EACH: Final = 5
 """The fewest bads, and the fewest goods, that a part needs."""
 
-PART_NAMES: Final = ("train", "calibrate", "test")
 _DAY_US: Final = 86_400_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
