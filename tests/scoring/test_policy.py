@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from streamgauge.scoring.policy import RegisteredPolicy, Rule, grade_of, judge, rules_of
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, PolicySpec, RuleSpec, WindowSpec
+from streamgauge.scoring.policy import RegisteredPolicy, Rule, grade_of, judge, rules_of
 
 GRADES = (("A", 0.01), ("B", 0.02), ("E", 1.0))
 HISTORY = ("agg", AggregateSpec(kind="time_since_first", stream="Movement", window=WindowSpec("life")))

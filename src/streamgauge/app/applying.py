@@ -123,8 +123,8 @@ class Applier:
         self.write()
         return applied
 
-    def prepare(self, records: Sequence[Record]) -> list[Applied]:
-        """Compute what `apply` stores; `write` must follow."""
+    def prepare(self, records: Sequence[Record], *, publish: bool = True) -> list[Applied]:
+        """Compute what `apply` stores; `write` must follow. The scores may be ones that need not be published."""
         if not records:
             return []
         touched: dict[str, EntityState] = {}
@@ -133,7 +133,7 @@ class Applier:
         self._unwritten = _Write(
             [*self._rejected, *((one.record, one.verdict) for one in applied)],
             {entity: state.encode() for entity, state in touched.items()},
-            [_ENCODER.encode(score) for one in applied for score in published(one)],
+            [_ENCODER.encode(score) for one in applied for score in published(one)] if publish else [],
             records[-1].position,
         )
         self._rejected = []

@@ -47,6 +47,10 @@ class LoadedModel:
     program: FeatureProgram
     rules: FeatureProgram | None
 
+    def programs(self) -> list[FeatureProgram]:
+        """Return the programs it is served with: its own, and its policy's rules'."""
+        return [self.program] if self.rules is None else [self.program, self.rules]
+
     @classmethod
     def of(cls, registered: RegisteredModel, artefact: ModelArtefact, policy: RegisteredPolicy | None) -> LoadedModel:
         """Read the programs that an artefact and a policy carry.
@@ -126,8 +130,7 @@ class LiveSet:
         Raises:
             DefinitionError: Two of them declare the same stream differently.
         """
-        programs = [program for model in loaded for program in (model.program, model.rules) if program is not None]
-        self.layout = Layout.of(programs)
+        self.layout = Layout.of([program for model in loaded for program in model.programs()])
         self.models = {model.artefact.name: LiveModel(model, self.layout) for model in loaded}
         self._of_stream: dict[str, list[LiveModel]] = {}
 

@@ -32,16 +32,16 @@ from streamgauge.app.metrics import Metrics
 from streamgauge.app.publishing import Publisher
 from streamgauge.app.reading import Question, Reader
 from streamgauge.app.replies import (
-    model_answer,
+    model_answers,
     quarantine_answer,
     record_answer,
     verify_answer,
 )
 from streamgauge.app.scores import ScoreFeed
-from streamgauge.app.stores import fitting_store, retire, sweep
+from streamgauge.app.stores import carry_scores, fitting_store, prepare_store, retire, sweep
 from streamgauge.app.submitting import Pending, submit_events
 from streamgauge.decisions.replay import Replay
-from streamgauge.errors import UnknownName, close_match
+from streamgauge.errors import StateDamaged, UnknownName, close_match
 from streamgauge.features.decode import SchemaBook
 from streamgauge.log.group_commit import GroupCommit
 
@@ -309,15 +309,12 @@ class Owner:
 
     def models(self) -> list[ModelAnswer]:
         """See `Service.models`."""
-        answers = []
-        for name in self._registry.models():
-            champion = self._registry.champion(name)
-            policy = self._registry.policy(name)
-            for registered in self._registry.versions(name):
-                is_champion = champion is not None and champion.version == registered.version
-                active = policy.version if policy is not None and is_champion else None
-                answers.append(model_answer(registered, champion=is_champion, policy=active))
-        return answers
+        return model_answers(self._registry)
+
+    def prepare(self, models: Sequence[str], progress: Callable[[str, int, int], None]) -> None:
+        """See `Service.prepare`."""
+        with self._reloading:
+            prepare_store(self.place, self._log, self.live, models, progress)
 
     def reload(self, progress: Callable[[str, int, int], None]) -> None:
         """See `Service.reload`: reads go on from the old states until the new ones have caught up."""
@@ -328,8 +325,14 @@ class Owner:
             if live.layout.digest == old.store.layout_digest:
                 self.engine.on_engine(lambda: self._switch(live, old.store)).result()
                 return
-            store = fitting_store(self.place, self._log, live.layout, progress)
-            self.engine.on_engine(lambda: self._switch(live, store)).result()
+            store = fitting_store(self.place, self._log, live.layout, progress, old.watermark)
+            try:
+                carried = carry_scores(old.store, store)
+                self.engine.on_engine(lambda: self._switch(live, store, carried)).result()
+            except BaseException:
+                retire(self.place, store)
+                raise
+            self._importer.settle(progress)
             # A read that began on the old states may still be under way; the files go when it has let go of them.
             retire(self.place, old.store)
 
@@ -337,7 +340,10 @@ class Owner:
 
     def scores_after(self, number: int, limit: int) -> list[tuple[int, bytes]]:
         """Return published scores after a number of the feed, oldest first; see `ScoreFeed`."""
-        return self._feed.after(number, limit)
+        try:
+            return self._feed.after(number, limit)
+        except StateDamaged:  # a reload has put another feed in its place
+            return self._feed.after(number, limit)
 
     def last_score(self) -> int:
         """Return the number after which nothing is published yet."""
@@ -398,8 +404,14 @@ class Owner:
             version("streamgauge"),
         )
 
-    def _switch(self, live: LiveSet, store: StateStore) -> None:
-        """Serve other models from now on; only on the applying thread, between two batches."""
+    def _switch(self, live: LiveSet, store: StateStore, carried: int = 0) -> None:
+        """Serve other models from now on; only on the applying thread, between two batches.
+
+        Args:
+            live: The models.
+            store: The states that fit them.
+            carried: The number of the last score that another store has taken over.
+        """
         old = self.engine.applier
         applier = Applier(
             self._log,
@@ -409,9 +421,12 @@ class Owner:
             cached=self.place.settings.engine.cached_entities,
         )
         applier.pending = old.pending
-        while store is not old.store and applier.watermark < old.watermark:
+        if store is not old.store:
+            carry_scores(old.store, store, carried)
+        while applier.watermark < old.watermark:
             records = self._log.read_after(applier.watermark, _SPARE_OUTBOX)
-            applier.apply([record for record in records if record.position <= old.watermark])
+            applier.prepare([record for record in records if record.position <= old.watermark], publish=False)
+            applier.write()
         self.engine.applier = applier
         self._serve(live, store)
 

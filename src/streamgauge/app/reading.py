@@ -195,11 +195,9 @@ class Reader:
         return question.position is None and question.as_of is None and question.entity not in self._pending
 
     def _state(self, entity: str) -> EntityState | None:
-        data = self._store.get(entity)
-        if data is None:
-            return None
         try:
-            return EntityState.decode(self._live.layout, data)
+            data = self._store.get(entity)
+            return None if data is None else EntityState.decode(self._live.layout, data)
         except StateDamaged:
             return None
 

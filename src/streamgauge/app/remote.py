@@ -162,6 +162,10 @@ class RemoteService:
         """See `Service.models`."""
         return self._get("/v1/models", {}, list[ModelAnswer])
 
+    def prepare(self, models: Sequence[str], progress: Callable[[str, int, int], None]) -> None:
+        """See `Service.prepare`."""
+        self._long("/internal/prepare", {"models": list(models)}, type(None), progress)
+
     def reload(self, progress: Callable[[str, int, int], None]) -> None:
         """See `Service.reload`."""
         self._long("/internal/reload", {}, type(None), progress)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streamgauge.decisions.ledger import Entry
     from streamgauge.decisions.replay import ReplayReport
     from streamgauge.log.port import Quarantined
-    from streamgauge.models.registry import RegisteredModel
+    from streamgauge.models.registry import RegisteredModel, Registry
 
 _SHOWN = 100
 
@@ -97,6 +97,19 @@ def quarantine_answer(one: Quarantined) -> QuarantineAnswer:
         position=one.position,
         body=one.body,
     )
+
+
+def model_answers(registry: Registry) -> list[ModelAnswer]:
+    """Answer for every registered version of every model."""
+    answers = []
+    for name in registry.models():
+        champion = registry.champion(name)
+        policy = registry.policy(name)
+        for registered in registry.versions(name):
+            is_champion = champion is not None and champion.version == registered.version
+            active = policy.version if policy is not None and is_champion else None
+            answers.append(model_answer(registered, champion=is_champion, policy=active))
+    return answers
 
 
 def model_answer(registered: RegisteredModel, *, champion: bool, policy: int | None) -> ModelAnswer:

@@ -123,6 +123,15 @@ class Service(Protocol):
     def models(self) -> list[ModelAnswer]:
         """Return all registered models, champions marked."""
 
+    def prepare(self, models: Sequence[str], progress: Callable[[str, int, int], None]) -> None:
+        """Build the states that models of the project file will need while they are being trained.
+
+        `reload` finds them then; without, it builds them itself.
+
+        Raises:
+            DefinitionError: The project file is wrong.
+        """
+
     def reload(self, progress: Callable[[str, int, int], None]) -> None:
         """Serve the champions and policies that are registered now; states that do not fit them are rebuilt."""
 

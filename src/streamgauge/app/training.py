@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from streamgauge.app import wiring
 from streamgauge.app.connect import running_owner
+from streamgauge.errors import StreamgaugeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,11 +47,22 @@ def train(
 
     workers = place.settings.engine.workers
     registry = wiring.open_registry(place)
-    try:
-        with closing(wiring.open_log(place)) as log:
-            return train_models(project, models, log, registry, workers=workers, progress=progress)
-    finally:
-        reload_owner(place, progress)
+    with ThreadPoolExecutor(1) as beside:
+        preparing = beside.submit(_prepare_owner, place, models)
+        try:
+            with closing(wiring.open_log(place)) as log:
+                return train_models(project, models, log, registry, workers=workers, progress=progress)
+        finally:
+            preparing.result()
+            reload_owner(place, progress)
+
+
+def _prepare_owner(place: Place, models: Sequence[str]) -> None:
+    """Have the running owner build the states that the models will need, while they are being trained."""
+    owner = running_owner(place)
+    if owner is not None:
+        with suppress(StreamgaugeError):  # serving them builds what is missing, or says why it cannot
+            owner.prepare(models, lambda _what, _done, _total: None)
 
 
 def evaluate(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from streamgauge.errors import StateDamaged
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from streamgauge.app.settings import Place
@@ -44,6 +48,16 @@ def open_store(place: Place, layout_digest: str) -> StateStore:
     folder = store_folder(place, layout_digest)
     folder.mkdir(parents=True, exist_ok=True)
     return LmdbStateStore(folder, layout_digest, keep=place.settings.engine.outbox)
+
+
+def open_other_stores(place: Place, layout_digest: str) -> Iterator[StateStore]:
+    """Yield the stores of other layouts, to be read; one that cannot be opened is passed over."""
+    from streamgauge.adapters.lmdb.store import LmdbStateStore
+
+    for folder in sorted(place.state.iterdir()):
+        if folder != store_folder(place, layout_digest) and (folder / "data.mdb").exists():
+            with suppress(StateDamaged):
+                yield LmdbStateStore(folder, folder.name, readonly=True)
 
 
 def open_ledger(place: Place) -> Ledger:

@@ -87,6 +87,7 @@ class _Version:
 
     scorer: Scorer | None = None
     program: FeatureProgram | None = None
+    digest: str = ""
     inputs: NDArray[np.intp] | None = None
     changed: str = ""
     detail: str = ""
@@ -163,6 +164,11 @@ class Replay:
         version = self._model(decision)
         if version.changed:
             found[version.changed] = version.detail
+        if version.program is not None and version.digest != decision.program_sha256:
+            found["code"] = (
+                f"The feature program is {version.digest[:12]}… with this version of the kernel, "
+                f"{decision.program_sha256[:12]}… was recorded by Streamgauge {decision.code_version}."
+            )
         policy = self._policy(decision)
         if policy is None:
             found["policy"] = f"Policy version {decision.policy.version} ({decision.policy.sha256[:12]}…) is not there."
@@ -268,15 +274,9 @@ class Replay:
             program = FeatureProgram.from_canonical(artefact.program)
             places = {column: place for place, column in enumerate(program.names)}
             inputs = np.array([places[feature] for feature in artefact.features], np.intp)
-            version = _Version(Scorer(artefact), program, inputs)
+            version = _Version(Scorer(artefact), program, program.digest, inputs)
         except (ModelError, StreamgaugeError) as error:
             return _Version(changed="model", detail=str(error))
-        if program.digest != decision.program_sha256:
-            version.changed = "code"
-            version.detail = (
-                f"The feature program is {program.digest[:12]}… with this version of the kernel, "
-                f"{decision.program_sha256[:12]}… was recorded by Streamgauge {decision.code_version}."
-            )
         return version
 
     def _policy(self, decision: DecisionRecord) -> RegisteredPolicy | None:

@@ -10,6 +10,7 @@ import polars as pl
 
 from streamgauge.definitions.canonical import digest
 from streamgauge.features.program import FeatureProgram
+from streamgauge.models.gathering import Gatherer
 from streamgauge.models.rows import UNLABELLED, matrix
 from streamgauge.scoring.policy import RegisteredPolicy, grade_of, judge, rules_of
 from streamgauge.scoring.scorer import Scorer
@@ -91,6 +92,15 @@ def rule_features(project: ProjectSpec, policy: PolicySpec) -> list[FeatureSpec]
     """Return the features that a policy's rules read, the model's own included."""
     model = project.models[policy.model]
     return rules_of(policy, model.features, model.observe.role)[1]
+
+
+def serving_programs(project: ProjectSpec, model: str) -> list[FeatureProgram]:
+    """Return the programs that a model and its policy will be served with once the model is trained."""
+    spec = project.models[model]
+    programs = [Gatherer.program_of(project, spec).serving]
+    policy = project.policies.get(model)
+    needed = [] if policy is None else rule_features(project, policy)
+    return [*programs, FeatureProgram.of(needed, project.streams)] if needed else programs
 
 
 def make_policy(

@@ -305,6 +305,8 @@ class LmdbStateStore:
         Resizing invalidates this process's transactions, so it and the reads take turns.
         """
         with self._mapping:
+            if self._closed:
+                raise StateDamaged(f"The state store in {self._folder} was closed: another is in its place.")
             try:
                 with self._env.begin() as txn:
                     return read(txn)

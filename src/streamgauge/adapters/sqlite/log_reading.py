@@ -15,13 +15,17 @@ from streamgauge.definitions.schema import StreamSpec
 from streamgauge.errors import LogDamaged, UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from streamgauge.events.record import Record
     from streamgauge.log.port import Quarantined
 
 ENTITIES_AT_ONCE: Final = 256
+ROWS_AT_ONCE: Final = 300_000
+"""About how many rows one reading through the log may return: what bounds its memory."""
+SCANNED_AT_MOST: Final = 4_000_000
+"""The longest log that is read through once for every so many rows; a longer one is searched by entity."""
 CHECKED_AT_ONCE: Final = 20_000
 
 _COLUMNS: Final = "SELECT position, entity, CAST(body AS BLOB) FROM records"
@@ -95,17 +99,30 @@ class LogReader:
     def by_entity(self, entities: Sequence[str] | None, up_to: int | None) -> Iterator[tuple[str, list[Record]]]:
         """Yield (entity, its records in order of position), some entities a read, all of them under one cut."""
         cut = self.last_position() if up_to is None else up_to
-        keys = self.entities(None) if entities is None else entities
-        for start in range(0, len(keys), ENTITIES_AT_ONCE):
-            some = keys[start : start + ENTITIES_AT_ONCE]
-            marks = ", ".join("?" * len(some))
+        every = self.entities(None)
+        keys = every if entities is None else entities
+        scans = len(keys) * 2 >= len(every) and cut <= SCANNED_AT_MOST
+        at_once = max(1, len(every) * ROWS_AT_ONCE // max(cut, 1)) if scans else ENTITIES_AT_ONCE
+        for start in range(0, len(keys), at_once):
+            some = keys[start : start + at_once]
             found: dict[str, list[Record]] = {entity: [] for entity in some}
-            query = f"{_COLUMNS} WHERE entity IN ({marks}) AND position <= ? ORDER BY position"
-            for record in self._records(query, *some, cut):
+            for record in self._scanned(found, cut) if scans else self._searched(some, cut):
                 found[record.entity].append(record)
             for entity in some:
                 if found[entity] or entities is not None:
                     yield entity, found[entity]
+
+    def _searched(self, entities: Sequence[str], cut: int) -> list[Record]:
+        """Return some entities' records in order of position: the index names rows, which are then read in order."""
+        marks = ", ".join("?" * len(entities))
+        rows = f"position IN (SELECT position FROM records WHERE entity IN ({marks}) AND position <= ?)"  # noqa: S608 - only question marks
+        return self._records(f"{_COLUMNS} WHERE {rows} ORDER BY position", *entities, cut)
+
+    def _scanned(self, entities: Collection[str], cut: int) -> list[Record]:
+        """Return many entities' records in order of position: for most of a log, reading it through is quicker."""
+        first, last = min(entities), max(entities)
+        query = f"{_COLUMNS} NOT INDEXED WHERE entity BETWEEN ? AND ? AND position <= ? ORDER BY position"
+        return [record for record in self._records(query, first, last, cut) if record.entity in entities]
 
     def find(self, stream: str, entity: str, event_id: str) -> Record | None:
         """Return the first record of an event, or None."""
@@ -146,6 +163,10 @@ class LogReader:
         if number not in self._schemas:
             raise UnknownName(f"The log has no schema {number}. Known: 1 to {max(self._schemas, default=0)}.")
         return self._schemas[number]
+
+    def schemas(self) -> list[StreamSpec]:
+        """Return every form of every stream that was registered, the oldest first."""
+        return [spec for _, spec in self._forms()]
 
     def check(self) -> int:
         """Read everything, and return how many records are sound.
@@ -196,6 +217,17 @@ class LogReader:
 
     def _load_schemas(self) -> None:
         """Read the schemas that were registered."""
-        schemas = {int(number): _decode_spec(spec) for number, spec in self._rows("SELECT number, spec FROM schemas")}
+        schemas = dict(self._forms())
         self._schemas = schemas
         self._streams = {number: spec.name for number, spec in schemas.items()}
+
+    def _forms(self) -> list[tuple[int, StreamSpec]]:
+        """Return the forms by number."""
+        rows = self._rows("SELECT number, spec FROM schemas ORDER BY number")
+        try:
+            return [(int(number), _decode_spec(spec)) for number, spec in rows]
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+            raise LogDamaged(
+                f"A stream's form in the event log {self._path.name} is not what was written ({error}). "
+                "Stop the engine and restore the log from a backup."
+            ) from error

@@ -61,6 +61,12 @@ class PortfolioForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str | None = None
 
 
+class PrepareForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The models that are being trained."""
+
+    models: list[str]
+
+
 class ReloadForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Nothing more to say."""
 
@@ -104,6 +110,10 @@ def _portfolio(api: Api, form: PortfolioForm, tell: Progress) -> int:
     return api.owner.portfolio(_path(form.out), tell, model=form.model)
 
 
+def _prepare(api: Api, form: PrepareForm, tell: Progress) -> None:
+    api.owner.prepare(form.models, tell)
+
+
 def _reload(api: Api, form: ReloadForm, tell: Progress) -> None:  # noqa: ARG001 - it has nothing to say
     api.owner.reload(tell)
 
@@ -138,5 +148,6 @@ OPERATIONS: Final = (
     _operation("import-file", "Accept history", ImportForm, _job(ImportForm, _import_file)),
     _operation("verify", "Recompute decisions", VerifyForm, _job(VerifyForm, _verify)),
     _operation("portfolio", "Score every entity", PortfolioForm, _job(PortfolioForm, _portfolio)),
+    _operation("prepare", "Build the states that models will need", PrepareForm, _job(PrepareForm, _prepare)),
     _operation("reload", "Serve what is registered", ReloadForm, _job(ReloadForm, _reload)),
 )
