@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-bench
 ARGS ?=
+KILLS ?= 20
+DAMAGES ?= 8
 
 # Set-up speaks on standard error only: with --json in ARGS, standard output holds the JSON and nothing else.
 say = printf '%s\n' $(1) >&2
@@ -53,6 +55,11 @@ lint: dev-venv ## Check style, format, types and import contracts
 	$(BIN)/basedpyright || failed=1; \
 	$(BIN)/lint-imports --no-logo || failed=1; \
 	exit $$failed
+
+.PHONY: faults
+faults: dev-venv ## Break it on purpose: kill -9, damage, a full disk, races (KILLS=200 kills more often)
+	@OMP_NUM_THREADS=1 FAULTS_KILLS=$(KILLS) FAULTS_DAMAGES=$(DAMAGES) $(BIN)/pytest --numprocesses 2 --dist load \
+		tests/faults $(ARGS)
 
 .PHONY: bench
 bench: dev-venv ## Measure against peers and write the results (ARGS="--only p3"; bench-venv adds peers)

@@ -1,0 +1,137 @@
+"""Files that were cut short, flipped in a bit or lost: named, or built again from the log; never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from streamgauge.app.owner import Owner
+from streamgauge.app.settings import Place
+from streamgauge.errors import ArtefactAltered, LogDamaged
+from tests.faults.conftest import DECISIONS
+from tests.faults.lender import APPLICATION_RISK, Sender
+from tests.faults.truth import Truth
+
+TRIALS = int(os.environ.get("FAULTS_DAMAGES", "4"))
+
+
+def damaged(place: Place, target: str, *, seed: int = 1) -> list[tuple[str, str]]:
+    """Return what was done to copies of a file, and what became of it."""
+    command = [sys.executable, "-m", "tests.faults.damage", str(place.root), target, str(TRIALS), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: list[tuple[str, str]] = json.loads(done.stdout)
+    return found
+
+
+def crash(place: Place) -> None:
+    """Leave the directory as a process does that was killed after some more events."""
+    child = os.fork()
+    if child == 0:
+        sender = Sender(5, prefix="c")
+        owner = Owner.open(place)
+        for _ in range(5):
+            owner.ingest([sender.event(datetime.now(UTC)) for _ in range(8)], applied=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+def test_a_damaged_state_store_is_built_again_from_the_log(lender: Place, crashed: bool) -> None:
+    if crashed:
+        crash(lender)
+    outcomes = damaged(lender, "state/*/data.mdb", seed=1 + crashed)
+    assert [one for one in outcomes if not one[1].startswith("fine")] == []
+
+
+def test_a_damaged_log_is_named_and_never_served_wrongly(lender: Place) -> None:
+    for done, outcome in damaged(lender, "log.db"):
+        assert outcome.startswith(("fine, 5", "LogDamaged: ", "verify: intact")), (done, outcome)
+
+
+def test_a_damaged_ledger_is_named(lender: Place) -> None:
+    for target in ("ledger.db", "ledger.heads"):
+        for done, outcome in damaged(lender, target):
+            assert outcome.startswith((f"fine, {520 + DECISIONS}", "verify: ", "LedgerBroken: ")), (done, outcome)
+
+
+def test_a_deleted_state_is_built_again(lender: Place) -> None:
+    shutil.rmtree(lender.state)
+    with Owner.open(lender) as owner:
+        Truth(owner).check()
+
+
+def test_a_log_that_lost_its_end_is_named(lender: Place, copied: Callable[[str], Place]) -> None:
+    backup = copied("backup")
+    with Owner.open(lender) as owner:
+        owner.ingest([Sender(6, prefix="n").event(datetime.now(UTC))], applied=True)
+    shutil.copy(backup.log, lender.log)
+    with pytest.raises(LogDamaged, match="accepted records are missing"):
+        Owner.open(lender)
+    shutil.rmtree(lender.state)
+    with Owner.open(lender) as owner:
+        Truth(owner).check()
+
+
+@pytest.mark.parametrize("marker", ["", "12", "x", "99999 00000000", "\x00\xff"])
+def test_a_damaged_import_marker_means_all_imports(lender: Place, marker: str) -> None:
+    with Owner.open(lender) as owner:
+        history = pl.DataFrame(Sender(8, prefix="h").history(50, datetime.now(UTC)), infer_schema_length=None)
+        owner.import_frame(history, "Movement", known_after_us=3_600_000_000)
+    (lender.data / "import.pending").write_text(marker, "latin-1")
+    with Owner.open(lender) as owner:
+        Truth(owner).check()
+    assert not (lender.data / "import.pending").exists()
+
+
+def test_an_altered_artefact_is_named(lender: Place) -> None:
+    part = lender.models / APPLICATION_RISK / "1" / "artefact" / "ensemble.msgpack"
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    with pytest.raises(ArtefactAltered, match=r"ensemble\.msgpack"):
+        Owner.open(lender)
+
+
+def test_an_edited_policy_is_never_put_in_force(lender: Place) -> None:
+    policy = lender.models / APPLICATION_RISK / "policies" / "1.json"
+    policy.write_text(policy.read_text("utf-8").replace('"approve_below": 0.3', '"approve_below": 0.9'), "utf-8")
+    with pytest.raises(ArtefactAltered, match=r"policies/1\.json was altered"):
+        Owner.open(lender)
+
+
+def test_a_directory_that_cannot_be_opened_is_free_again(lender: Place) -> None:
+    pointer = lender.models / APPLICATION_RISK / "champion.json"
+    whole = pointer.read_bytes()
+    pointer.write_bytes(whole[:10])
+    with pytest.raises(Exception, match=r"champion\.json"):
+        Owner.open(lender)
+    pointer.write_bytes(whole)
+    Owner.open(lender).close()
+
+
+def test_a_store_that_breaks_at_work_is_built_again_at_work(lender: Place) -> None:
+    with Owner.open(lender) as owner:
+        applier = owner.engine.applier
+        put, calls = applier.store.put_batch, 0
+
+        def broken(*values: object, **named: object) -> int:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                raise applier.store._damaged(RuntimeError("a page is gone"))  # type: ignore[attr-defined]
+            return put(*values, **named)  # type: ignore[arg-type]
+
+        applier.store.put_batch = broken  # type: ignore[method-assign]
+        sender = Sender(9, prefix="w")
+        owner.ingest([sender.event(datetime.now(UTC)) for _ in range(8)], applied=True)
+        assert list(Path(lender.state).glob("*/broken-1"))
+        Truth(owner).check_features()
