@@ -33,6 +33,7 @@ def test_killed_at_random_moments_it_loses_nothing_and_repeats_nothing(seed: int
     assert client.problems == []
     assert "Traceback" not in (place.root / "run.err").read_text("utf-8", "replace")
     with Owner.open(place) as owner:
+        assert not list(place.state.glob("*/broken-*"))
         truth = Truth(owner)
         truth.check()
         _check_acknowledged(truth, client.held)
