@@ -65,3 +65,12 @@ def test_an_event_whose_delete_came_first_is_not_decided(owner: Owner, clock: Fi
     with pytest.raises(EventRejected) as caught:
         owner.decide("gone", gone)
     assert caught.value.reason == "deleted"
+
+
+def test_an_account_nobody_knows_is_referred_for_missing_data_and_replays(owner: Owner, clock: FixedClock) -> None:
+    answer = owner.decide("stranger", {**application("stranger", clock), "account": "acc-of-a-stranger"})
+    assert answer.outcome == "refer"
+    assert answer.rules == ["K01"]
+    assert answer.reasons[0].code == "K01M"
+    assert answer.reasons[0].text == "Account history is shorter than 90 days: not enough data"
+    assert owner.verify(quiet).mismatch == 0

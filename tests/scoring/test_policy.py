@@ -58,8 +58,11 @@ def test_the_score_decides_where_it_is_as_severe_as_the_rule() -> None:
     assert [rule.code for rule in verdict.fired] == ["K01"]
 
 
-def test_a_rule_over_null_fires() -> None:
-    assert judge(policy(short("decline")), 0.001, {"F.history": math.nan}).outcome == "decline"
+def test_a_rule_over_null_fires_and_says_that_it_knows_nothing() -> None:
+    verdict = judge(policy(short("decline")), 0.001, {"F.history": math.nan})
+    assert verdict.outcome == "decline"
+    assert verdict.unknown == verdict.fired
+    assert judge(policy(short("decline")), 0.001, {"F.history": 10.0}).unknown == ()
 
 
 def test_a_rule_that_is_false_does_not_fire() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from streamgauge.app.answers import DecisionAnswer, ReasonAnswer, iso
 from streamgauge.app.applying import Observed
 from streamgauge.app.engine import Submission
+from streamgauge.decisions.explaining import reasons_of
 from streamgauge.decisions.record import DecisionRecord, ModelVersion, PolicyVersion, Reason, Vector, digest_request
 from streamgauge.decisions.replay import plain
 from streamgauge.errors import DecisionConflict, EventRejected, UnknownName
@@ -20,7 +21,7 @@ from streamgauge.events.record import DELETE, Record
 from streamgauge.events.render import render
 from streamgauge.features.history import EntityHistory
 from streamgauge.scoring.policy import Verdict, judge
-from streamgauge.scoring.reasons import MOST_REASONS, Baseline
+from streamgauge.scoring.reasons import Baseline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -206,18 +207,7 @@ class Decider:
         )
 
     def _reasons(self, observed: Observed, inputs: Any, verdict: Verdict) -> tuple[Reason, ...]:  # noqa: ANN401
-        """Return the principal reasons: those of the stage that decided; additivity is checked in any case."""
-        model = observed.model
-        baseline = self._baseline(model)
-        [scored] = model.scorer.reasons(inputs, np.array([observed.margin]), baseline)
-        decisive = [rule for rule in verdict.fired if rule.outcome == verdict.outcome]
-        ruled = [Reason(code=rule.code, text=rule.reason, contribution=0.0, features=()) for rule in decisive]
-        if verdict.stage == "rule":
-            return tuple(ruled[:MOST_REASONS])
-        by_score = [
-            Reason(code=one.code, text=one.text, contribution=one.contribution, features=one.features) for one in scored
-        ]
-        return tuple([*ruled, *by_score][:MOST_REASONS])
+        return reasons_of(observed.model.scorer, self._baseline(observed.model), verdict, inputs, observed.margin)
 
     def _baseline(self, model: LiveModel) -> Baseline:
         policy = model.policy

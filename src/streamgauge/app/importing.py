@@ -76,6 +76,16 @@ def _check(number: str) -> str:
     return f"{zlib.crc32(number.encode()):08x}"
 
 
+def unfinished_entities(log: Log, marker: ImportMarker) -> set[str]:
+    """Return the entities of an import that a crash cut short; they are rebuilt before they are used."""
+    found: set[str] = set()
+    position = marker.read()
+    while position is not None and (records := log.read_after(position, CHUNK)):
+        found.update(record.entity for record in records if record.imported)
+        position = records[-1].position
+    return found
+
+
 class Importer:
     """Brings frames in: history with a declared arrival, or events known now."""
 

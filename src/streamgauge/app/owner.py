@@ -24,7 +24,7 @@ from streamgauge.app.applying import Applier
 from streamgauge.app.deciding import Decider, answer_of
 from streamgauge.app.declared import project_to_serve, streams_to_serve
 from streamgauge.app.engine import Engine
-from streamgauge.app.importing import Importer, ImportMarker, frame_batches
+from streamgauge.app.importing import Importer, ImportMarker, frame_batches, unfinished_entities
 from streamgauge.app.intake import Intake
 from streamgauge.app.live import LiveSet
 from streamgauge.app.lock import OwnerLock
@@ -64,7 +64,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SHOWN = 100
 _WAIT_S = 5.0
 _SPARE_OUTBOX = 5_000
 
@@ -134,7 +133,7 @@ class Owner:
         store = fitting_store(place, self._log, live.layout, progress)
         undo.callback(store.close)
         applier = Applier(self._log, store, live, self._book, cached=place.settings.engine.cached_entities)
-        self._resume_import(applier)
+        applier.pending |= unfinished_entities(self._log, self._marker)
         self.engine = Engine(self._log, applier, self.publisher, clock, self.metrics, batch=place.settings.engine.batch)
         undo.callback(self.engine.close)
         self.metrics.watch(self._log, self.engine, self.publisher, clock)
@@ -177,8 +176,6 @@ class Owner:
     def live(self) -> LiveSet:
         """What is served now."""
         return self.engine.applier.live
-
-    # Events
 
     def submit(self, events: Sequence[Mapping[str, Any]]) -> Pending:
         """Accept events without waiting: the bad ones are quarantined now, the good ones are on their way."""
@@ -241,8 +238,6 @@ class Owner:
         """See `Service.quarantined`."""
         return [quarantine_answer(one) for one in self._log.quarantined(number=number, last=last)]
 
-    # Reads
-
     def features(
         self,
         entity: str,
@@ -273,8 +268,6 @@ class Owner:
         self._await(min_position)
         return self.reader.score(Question(f"{served.serving.role}:{entity}", as_of, position), served)
 
-    # Decisions
-
     async def adecide(self, decision_id: str, event: Mapping[str, Any]) -> DecisionAnswer:
         """Decide on an event loop; see `Service.decide`."""
         return await self._decider.adecide(decision_id, event)
@@ -297,8 +290,6 @@ class Owner:
         replay = Replay(self._log, self._ledger, self._registry, self._book)
         report = replay.run(last, lambda done, total: progress("replaying decisions", done, total))
         return verify_answer(report)
-
-    # Models
 
     def portfolio(self, out: Path, progress: Callable[[str, int, int], None], *, model: str | None = None) -> int:
         """See `Service.portfolio`."""
@@ -335,8 +326,6 @@ class Owner:
             self._importer.settle(progress)
             # A read that began on the old states may still be under way; the files go when it has let go of them.
             retire(self.place, old.store)
-
-    # Publishing
 
     def scores_after(self, number: int, limit: int) -> list[tuple[int, bytes]]:
         """Return published scores after a number of the feed, oldest first; see `ScoreFeed`."""
@@ -429,15 +418,6 @@ class Owner:
             applier.write()
         self.engine.applier = applier
         self._serve(live, store)
-
-    def _resume_import(self, applier: Applier) -> None:
-        """Mark the entities of an import that a crash cut short; they are rebuilt before they are used."""
-        position = self._marker.read()
-        if position is None:
-            return
-        while records := self._log.read_after(position, _SPARE_OUTBOX):
-            applier.pending.update(record.entity for record in records if record.imported)
-            position = records[-1].position
 
     def _await(self, position: int | None) -> None:
         if position is not None:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from streamgauge.errors import LogDamaged, ModelError, StreamgaugeError
+from streamgauge.decisions.explaining import reasons_of
+from streamgauge.errors import AdditivityError, LogDamaged, ModelError, StreamgaugeError
 from streamgauge.events.render import render
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.history import EntityHistory
 from streamgauge.features.layout import Layout
 from streamgauge.features.program import FeatureProgram
 from streamgauge.scoring.policy import judge
+from streamgauge.scoring.reasons import TOLERANCE, Baseline
 from streamgauge.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from streamgauge.features.decode import SchemaBook
     from streamgauge.log.port import Log
     from streamgauge.models.registry import Registry
-    from streamgauge.scoring.policy import RegisteredPolicy
+    from streamgauge.scoring.policy import RegisteredPolicy, Verdict
 
 MARGIN_TOLERANCE: Final = 1e-12
 PD_UNIT: Final = 1e-9
@@ -178,7 +180,9 @@ class Replay:
         if version.scorer is not None and version.inputs is not None:
             self._check_score(decision, version.scorer, version.inputs, found)
         if policy is not None:
-            self._check_policy(decision, policy, found)
+            verdict = self._check_policy(decision, policy, found)
+            if version.scorer is not None and version.inputs is not None:
+                self._check_reasons(decision, policy, verdict, version.scorer, version.inputs, found)
         return found
 
     def _check_request(self, decision: DecisionRecord, records: Sequence[Record], found: dict[str, str]) -> None:
@@ -243,20 +247,42 @@ class Replay:
             found.setdefault("model", f"The margin is {margin!r}, {decision.margin!r} was recorded.")
         if abs(pd - decision.pd) > (1 + _HALF) * PD_UNIT:
             found.setdefault("model", f"The PD is {pd!r}, {decision.pd!r} was recorded.")
+        if float(scores.points[0]) != decision.points:
+            found.setdefault("model", f"The points are {float(scores.points[0])!r}, {decision.points!r} was recorded.")
         coded = scorer.encode(X)[0]
         if not np.array_equal(coded, decision.model_input.array, equal_nan=True):
             found.setdefault("model", "The model sees the recorded features differently.")
 
     @staticmethod
-    def _check_policy(decision: DecisionRecord, policy: RegisteredPolicy, found: dict[str, str]) -> None:
+    def _check_policy(decision: DecisionRecord, policy: RegisteredPolicy, found: dict[str, str]) -> Verdict:
         values = {name: float("nan") if value is None else value for name, value in decision.feature_values().items()}
         verdict = judge(policy, decision.pd, values)
-        if (verdict.outcome, verdict.grade) != (decision.outcome, decision.grade):
-            found.setdefault(
-                "policy",
-                f"The policy says {verdict.outcome} (grade {verdict.grade}), "
-                f"{decision.outcome} (grade {decision.grade}) was recorded.",
-            )
+        now = (verdict.outcome, verdict.grade, verdict.stage, tuple(rule.code for rule in verdict.fired))
+        then = (decision.outcome, decision.grade, decision.stage, decision.rules)
+        if now != then:
+            found.setdefault("policy", f"The policy says {_told(*now)}; {_told(*then)} was recorded.")
+        return verdict
+
+    @staticmethod
+    def _check_reasons(
+        decision: DecisionRecord,
+        policy: RegisteredPolicy,
+        verdict: Verdict,
+        scorer: Scorer,
+        inputs: NDArray[np.intp],
+        found: dict[str, str],
+    ) -> None:
+        X = np.ascontiguousarray(decision.features.array[inputs].reshape(1, -1), np.float64)
+        try:
+            again = reasons_of(scorer, msgspec.convert(policy.baseline, Baseline), verdict, X, decision.margin)
+        except AdditivityError as error:
+            found.setdefault("model", str(error))
+            return
+        now, then = [reason.code for reason in again], [reason.code for reason in decision.reasons]
+        apart = [abs(a.contribution - b.contribution) for a, b in zip(again, decision.reasons, strict=False)]
+        if now != then or max(apart, default=0.0) > TOLERANCE:
+            # Model and policy have their recorded hashes: what explains them has changed.
+            found.setdefault("code", f"The reasons are {', '.join(now)}; {', '.join(then)} were recorded.")
 
     def _model(self, decision: DecisionRecord) -> _Version:
         key = (decision.model.name, decision.model.sha256)
@@ -285,6 +311,10 @@ class Replay:
             policy = self._registry.policy_by_sha256(*key)
             self._policies[key] = policy if policy is not None and policy.sha256 == key[1] else None
         return self._policies[key]
+
+
+def _told(outcome: str, grade: str | None, stage: str, rules: tuple[str, ...]) -> str:
+    return f"{outcome} by the {stage} (grade {grade}, rules {', '.join(rules) or 'none'})"
 
 
 def plain(event: Mapping[str, Any]) -> dict[str, Any]:

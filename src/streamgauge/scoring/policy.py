@@ -75,6 +75,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         stage: ``score`` or ``rule``: what decided; ``score`` where both are equally severe.
         score_outcome: What the PD alone would give.
         fired: The rules that fired, in the policy's order.
+        unknown: Those of them that fired because what they read is null.
         grade: The PD's grade, or None without grades.
     """
 
@@ -82,6 +83,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     stage: Literal["score", "rule"]
     score_outcome: Outcome
     fired: tuple[Rule, ...]
+    unknown: tuple[Rule, ...]
     grade: str | None
 
 
@@ -116,7 +118,8 @@ def judge(policy: RegisteredPolicy, pd: float, values: Mapping[str, float]) -> V
     """
     score_outcome = score_outcome_of(policy, pd)
     # A rule over null fires: what cannot be checked is not waved through.
-    fired = tuple(rule for rule in policy.rules if holds(rule.predicate, values) is not False)
+    truths = [(rule, holds(rule.predicate, values)) for rule in policy.rules]
+    fired = tuple(rule for rule, truth in truths if truth is not False)
     outcome, stage = score_outcome, "score"
     for rule in fired:
         if _SEVERITY[rule.outcome] > _SEVERITY[outcome]:
@@ -126,6 +129,7 @@ def judge(policy: RegisteredPolicy, pd: float, values: Mapping[str, float]) -> V
         stage="rule" if stage == "rule" else "score",
         score_outcome=score_outcome,
         fired=fired,
+        unknown=tuple(rule for rule, truth in truths if truth is None),
         grade=grade_of(policy.grades, pd),
     )
 

@@ -15,7 +15,7 @@ from streamgauge.scoring.ensemble import Floats
 TOLERANCE = 1e-9
 MOST_REASONS = 4
 BASELINE_ROWS = 200
-_MISSING_SUFFIX = "M"
+MISSING_SUFFIX = "M"
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -85,9 +85,9 @@ def reason_codes(names: Sequence[str], declared: Mapping[str, tuple[str, str]]) 
     """
     codes = {code for code, _ in declared.values()}
     for code in sorted(codes):
-        if code + _MISSING_SUFFIX in codes:
+        if code + MISSING_SUFFIX in codes:
             raise ModelError(
-                f'The reason code "{code}{_MISSING_SUFFIX}" is taken: it says that "{code}" lacks data. Rename it.'
+                f'The reason code "{code}{MISSING_SUFFIX}" is taken: it says that "{code}" lacks data. Rename it.'
             )
     return tuple(ReasonCode(*declared[name]) if name in declared else ReasonCode(name, _spoken(name)) for name in names)
 
@@ -95,6 +95,15 @@ def reason_codes(names: Sequence[str], declared: Mapping[str, tuple[str, str]]) 
 def _spoken(name: str) -> str:
     words = name.rpartition(".")[2].replace("_", " ").strip()
     return words[:1].upper() + words[1:]
+
+
+def missing_text(text: str) -> str:
+    """Return a reason's text where it is missing data that speaks.
+
+    >>> missing_text("Income is low")
+    'Income is low: not enough data'
+    """
+    return f"{text}: not enough data"
 
 
 def nearest_below(pd: Floats, approve_below: float | None, rows: int = BASELINE_ROWS) -> npt.NDArray[np.int64]:
@@ -145,8 +154,8 @@ def principal_reasons(
         ordered = sorted(members, key=lambda j: (-parts[j], j))
         reasons.append(
             Reason(
-                code=code + _MISSING_SUFFIX if missing else code,
-                text=f"{text}: not enough data" if missing else text,
+                code=code + MISSING_SUFFIX if missing else code,
+                text=missing_text(text) if missing else text,
                 contribution=total,
                 features=tuple(names[j] for j in ordered if parts[j] > 0.0),
             )
