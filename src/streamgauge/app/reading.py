@@ -190,10 +190,6 @@ class Reader:
                     pass
         return self._from_log(question, bound)
 
-    def is_quick(self, question: Question) -> bool:
-        """Return whether a read is answered from the state, in microseconds, rather than from the log."""
-        return question.position is None and question.as_of is None and question.entity not in self._pending
-
     def _state(self, entity: str) -> EntityState | None:
         try:
             data = self._store.get(entity)

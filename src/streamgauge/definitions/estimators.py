@@ -196,7 +196,7 @@ class Sklearn(Estimator):
 class Downsample:
     """Not there yet: training on a share of the good rows."""
 
-    def __init__(self, *, good: float) -> None:  # noqa: ARG002 - refused
+    def __init__(self, good: float = 1.0) -> None:  # noqa: ARG002 - refused
         """Refuse, by name."""
         raise not_yet("sg.Downsample")
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+_NAIVE: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.]+)?")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _LOST_PLUS: Final = re.compile(r"(.*T.*) ([0-9]{2}:?[0-9]{2})")
 _LARGEST: Final = 2**63 - 1
@@ -89,6 +90,8 @@ class Parameters:
         try:
             return parse_time(text, None, name, name)
         except EventRejected as error:
+            if _NAIVE.fullmatch(text):
+                raise _wrong(name, f"{name} has no zone. Write it with one, as {_shown(text)}Z.") from error
             raise _wrong(name, f"{error} Or give µs since 1970 as an integer.") from error
 
 

@@ -72,7 +72,7 @@ def streamgauge(
     """Streaming risk scoring: events in, point-in-time features, calibrated models, decisions that replay.
 
     A project is a directory with streamgauge.toml and one typed Python file. Every command works on the project in
-    the current directory, or in the one that -C names.
+    the current directory, or in the one that its -C names.
     """
 
 
