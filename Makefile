@@ -61,6 +61,15 @@ faults: dev-venv ## Break it on purpose: kill -9, damage, a full disk, races (KI
 	@OMP_NUM_THREADS=1 FAULTS_KILLS=$(KILLS) FAULTS_DAMAGES=$(DAMAGES) $(BIN)/pytest --numprocesses 2 --dist load \
 		tests/faults $(ARGS)
 
+.PHONY: soak
+soak: dev-venv ## Compare every host with the oracle on thousands of random streams (make test does so on dozens)
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist load --hypothesis-profile=soak tests/properties/test_gate.py $(ARGS)
+
+.PHONY: fuzz
+fuzz: dev-venv ## Send thousands of broken bodies to the API and to the door of the log (make test sends hundreds)
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist load --hypothesis-profile=fuzz \
+		tests/app/api/test_fuzz.py tests/events/test_validate.py $(ARGS)
+
 .PHONY: bench
 bench: dev-venv ## Measure against peers and write the results (ARGS="--only p3"; bench-venv adds peers)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.run $(ARGS)

@@ -154,16 +154,20 @@ def _peak(name: str, events: int) -> float:
         line = next(line for line in status.read_text().splitlines() if line.startswith(field))
         return int(line.split()[1]) * 1024
 
-    works: dict[str, Callable[[Payments], object]] = {
-        OURS: from_columns,
-        POLARS: lambda payments: by_polars(frame_of(payments)),
-        DUCKDB: lambda payments: by_duckdb(frame_of(payments)),
-    }
-    works[name](simulate(2_000, 0.0))
-    payments = simulate(events, 0.0)
+    def ready(payments: Payments) -> Callable[[], object]:
+        frame = frame_of(payments)
+        works = {
+            OURS: lambda: from_columns(payments),
+            POLARS: lambda: by_polars(frame),
+            DUCKDB: lambda: by_duckdb(frame),
+        }
+        return works[name]
+
+    ready(simulate(2_000, 0.0))()
+    work = ready(simulate(events, 0.0))
     before = held("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
-    works[name](payments)
+    work()
     return (held("VmHWM") - before) / _MIB
 
 

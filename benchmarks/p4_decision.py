@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 import streamgauge as sg
 from benchmarks.lender import MODEL, make_lender
 from benchmarks.measure import PEERS, ROOT, Report, Row, Spread, interleave, ratios
+from benchmarks.measure import seconds as seconds_of
 from benchmarks.p4_servers import Server, mlflow, ours, plain
 from streamgauge.app import wiring
 from streamgauge.app.settings import find_place
@@ -78,6 +80,7 @@ def run(*, quick: bool) -> Report:
         feeds: dict[str, Callable[[int], Sequence[bytes]]] = {own.name: bodies.take}
         feeds |= {other.name: _repeated(other, rows) for other in others}
         measured = _measure([own, *others], feeds, seconds, repetitions)
+        measured += _commits(Path(folder) / "commits.sqlite")
     notes = [
         (
             f"Each decision appends its event, applies it, computes {len(artefact.features)} features, exact reasons, "
@@ -197,6 +200,21 @@ def _measure(
     return rows
 
 
+def _commits(path: Path, count: int = 300) -> list[Row]:
+    """Measure what the disk makes of one durable commit: a decision waits for three, one after another."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE commits (body BLOB)")
+        times = sorted(
+            seconds_of(lambda: connection.execute("INSERT INTO commits VALUES (zeroblob(400))")) for _ in range(count)
+        )
+    return [
+        Row(f"one durable commit of this disk, {name}", Spread.of([times[int(count * share)]]), "s")
+        for name, share in (("p50", 0.5), ("p99", 0.99))
+    ]
+
+
 def _mlflow_model(project: Path, artefact: ModelArtefact, folder: Path) -> Path | None:
     """Fit and save the peer's model in the peers' environment; None where that is not set up."""
     python = PEERS / "python"
@@ -204,9 +222,9 @@ def _mlflow_model(project: Path, artefact: ModelArtefact, folder: Path) -> Path 
         return None
     with sg.open(project) as opened:
         dataset = opened.dataset(MODEL)
-    labelled = dataset.filter(dataset["label"].is_in([0, 1]))
+    labelled = dataset.filter(dataset["label"].is_in(["good", "bad"]))
     rows = labelled.select(artefact.features).to_numpy().astype(np.float64)
-    np.savez(folder / "rows.npz", rows=rows, bad=labelled["label"].to_numpy().astype(np.int64))
+    np.savez(folder / "rows.npz", rows=rows, bad=(labelled["label"] == "bad").to_numpy().astype(np.int64))
     trees = len(getattr(artefact.ensemble.model, "roots", ()))
     subprocess.run(
         [python, ROOT / "benchmarks" / "mlflow_model.py", folder / "rows.npz", folder / "mlflow", str(trees)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.lender import STREAMGAUGE, command
 from benchmarks.measure import PEERS, ROOT
@@ -67,11 +68,17 @@ class Server:
             arguments += ["--connections", str(connections), "--seconds", str(seconds)]
             arguments += [part for header in self.headers for part in ("--header", header)]
             arguments += ["--rate", str(rate)] if rate else []
-            with started([sys.executable, "-m", "benchmarks.load", *arguments], LOAD_CORE) as process:
-                out, err = process.communicate()
-        if process.returncode:
-            raise RuntimeError(f"The load on {self.name} failed: {err.strip()[-1000:]}")
-        return json.loads(out)
+            ended = subprocess.run(
+                [*_on(LOAD_CORE), sys.executable, "-m", "benchmarks.load", *arguments],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_WAIT_S + seconds,
+            )
+        if ended.returncode:
+            raise RuntimeError(f"The load on {self.name} failed: {ended.stderr.strip()[-1000:]}")
+        return json.loads(ended.stdout)
 
 
 @contextlib.contextmanager
@@ -81,11 +88,7 @@ def ours(project: Path) -> Iterator[Server]:
     key = json.loads(command("keys", "create", f"bench-{port}", "--scope", "admin", "--json", "-C", str(project)))[
         "key"
     ]
-    arguments = [str(STREAMGAUGE), "run", "--port", str(port), "--json", "-C", str(project)]
-    with started(arguments, SERVER_CORE) as process:
-        line = process.stdout.readline() if process.stdout else ""
-        if not line:
-            raise RuntimeError(f"streamgauge run ended: {process.communicate()[1].strip()[-2000:]}")
+    with serving([str(STREAMGAUGE), "run", "--port", str(port), "--json", "-C", str(project)], port):
         yield Server("Streamgauge", port, "/v1/decisions", (f"authorization: Bearer {key}",))
 
 
@@ -93,8 +96,7 @@ def ours(project: Path) -> Iterator[Server]:
 def plain(model: Path) -> Iterator[Server]:
     """Run the plain FastAPI server on an ONNX file."""
     port = _free_port()
-    with started([sys.executable, "-m", "benchmarks.plain_server", str(model), str(port)], SERVER_CORE) as process:
-        _until_listening(port, process)
+    with serving([sys.executable, "-m", "benchmarks.plain_server", str(model), str(port)], port):
         yield Server("plain FastAPI + ONNX Runtime", port, "/score")
 
 
@@ -102,48 +104,58 @@ def plain(model: Path) -> Iterator[Server]:
 def mlflow(model: Path) -> Iterator[Server]:
     """Run `mlflow models serve` on a saved model, from the peers' environment."""
     port = _free_port()
-    arguments = ["models", "serve", "-m", str(model), "-p", str(port), "--env-manager", "local"]
-    with started([str(PEERS / "mlflow"), *arguments], SERVER_CORE, PATH=f"{PEERS}:{os.environ['PATH']}") as process:
-        _until_listening(port, process)
+    arguments = ["models", "serve", "-m", str(model), "-p", str(port), "--env-manager", "local", "--workers", "1"]
+    with serving([str(PEERS / "mlflow"), *arguments], port, PATH=f"{PEERS}:{os.environ['PATH']}"):
         yield Server("`mlflow models serve`", port, "/invocations")
 
 
 @contextlib.contextmanager
-def started(arguments: Sequence[str], core: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a process on one core, in a group of its own; end it and its children afterwards."""
-    process = subprocess.Popen(
-        ["taskset", "--cpu-list", str(core), *arguments],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 15)
+def serving(arguments: Sequence[str], port: int, **environment: str) -> Iterator[None]:
+    """Run a server on its core until it listens, and while it is used; end it and its children afterwards.
+
+    Raises:
+        RuntimeError: It ended, with what it said.
+    """
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [*_on(SERVER_CORE), *arguments],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            stdout=said,  # a pipe that nobody reads would fill, and stop it
+            stderr=said,
+            start_new_session=True,
+        )
         try:
-            process.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            process.communicate()
+            _until_listening(port, process, said)
+            yield
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=30)
+            return
+
+
+def _on(core: int) -> list[str]:
+    return ["taskset", "--cpu-list", str(core)]
+
+
+def _until_listening(port: int, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    end = time.monotonic() + _WAIT_S
+    while process.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    said.seek(0)
+    raise RuntimeError(f"Nothing listens on port {port}: {said.read().decode(errors='replace').strip()[-2000:]}")
 
 
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
-
-
-def _until_listening(port: int, process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + _WAIT_S
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            raise RuntimeError(f"The peer ended: {process.communicate()[1].strip()[-2000:]}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.1)
-    raise TimeoutError(f"Nothing listens on port {port} after {_WAIT_S:.0f} s.")

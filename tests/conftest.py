@@ -2,8 +2,10 @@
 
 from hypothesis import settings
 
-# For nights: pytest tests/properties --hypothesis-profile=soak
+# For nights: make soak, make fuzz.
 settings.register_profile("soak", deadline=None, print_blob=True, max_examples=5_000)
+
+settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=2_000)
 
 # A kernel that compiles is no failure. In CI, Hypothesis loads its own profile: no deadline, the same examples always.
 if settings.get_current_profile_name() == "default":

@@ -22,10 +22,11 @@ from tests.app.api.conftest import Client
 if TYPE_CHECKING:
     from streamgauge.app.owner import Owner
 
+FUZZING = settings.get_current_profile_name() == "fuzz"
 BOUNDED = settings(
-    max_examples=25,
+    max_examples=500 if FUZZING else 25,
     deadline=None,
-    derandomize=True,
+    derandomize=not FUZZING,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture],
 )
 DECLARED = [content_type_conformance, response_schema_conformance, status_code_conformance]
