@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from streamgauge.definitions.canonical import canonical, digest
 from streamgauge.definitions.loader import load_source
 from streamgauge.definitions.specs import LabelSpec, OutcomeRows
-from streamgauge.errors import NotBuiltYet
 from tests.definitions.conftest import MODEL, STREAMS, Refusal
 
 DAY = 86_400_000_000
@@ -59,6 +61,12 @@ MISTAKES = {
         "bad=Visit, starts=Arrears.application, within='9d'",
         "starts=Arrears.application is of account; bad reads Visit of shop",
     ),
+    "a presence and an absence": ("bad=Arrears, bad_without=Movement, within='9d'", "either bad= or bad_without="),
+    "an absence of a condition": ("bad_without=Movement.paid, within='9d'", "bad_without= takes rows"),
+    "match beside an absence": (
+        "bad_without=Movement, match=Arrears.application, within='9d'",
+        "must be a Ref field of Movement, which bad_without= reads",
+    ),
     "unknown keyword": ("bda=Arrears, within='9d'", 'Did you mean "bad"?'),
 }
 
@@ -68,8 +76,19 @@ def test_a_mistaken_label_is_named_with_its_line(arguments: str, message: str, r
     assert message in refusal(f"x = sg.Label({arguments})  # <-\n").message
 
 
-def test_an_absence_as_outcome_is_refused_by_name(refusal: Refusal) -> None:
-    error = refusal("x = sg.Label(bad_without=Movement, within='9d')  # <-\n")
+def test_an_absence_may_be_the_outcome() -> None:
+    source = STREAMS + "\nx = sg.Label(bad_without=Movement.where(Movement.paid), within='35d', settle='1d')\n"
 
-    assert isinstance(error, NotBuiltYet)
-    assert "bad_without is not there yet" in error.message
+    label = load_source(source).labels["x"]
+
+    where = ("eq", ("field", "paid"), ("int", 1))
+    assert label == LabelSpec("x", OutcomeRows("Movement", where), within_us=35 * DAY, settle_us=DAY, absent=True)
+
+
+def test_an_absence_is_another_definition_than_its_presence() -> None:
+    source = "\nx = sg.Label(bad_without=Movement, within='9d')\ny = sg.Label(bad=Movement, within='9d')\n"
+
+    labels = load_source(STREAMS + source).labels
+
+    assert digest(labels["x"]) != digest(replace(labels["y"], name="x"))
+    assert "absent" not in canonical(labels["y"])

@@ -48,15 +48,15 @@ class Charge(sg.Event):
     paid: sg.Flag
 
 
-churned = sg.Label(bad_without=Charge.where(Charge.paid), within="35d", settle="1d")  # <-
+churned = sg.Label(bad_without=Charge.where(Charge.paid), within="35d", settle="1d")
 
 
-class Person(sg.Protected, entity=Charge.customer):
+class Person(sg.Protected, entity=Charge.customer):  # <-
     sex: sg.Category
 '''
 
 
-@pytest.mark.parametrize(("source", "what"), [(FRAUD, "several entities"), (CHURN, "bad_without")])
+@pytest.mark.parametrize(("source", "what"), [(FRAUD, "several entities"), (CHURN, "sg.Protected")])
 def test_a_project_of_a_later_version_is_refused_by_name(source: str, what: str, file_refusal: Refusal) -> None:
     error = file_refusal(source)
 

@@ -104,6 +104,27 @@ def test_labels_are_those_of_a_plain_reading(history: dict[str, pl.DataFrame], d
     assert rows.frame["bad"].to_list() == [{"good": 0, "bad": 1}.get(one) for one in expected]
 
 
+def test_an_absence_is_judged_with_all_knowledge_as_a_plain_reading_does(
+    log: SqliteLog, history: dict[str, pl.DataFrame]
+) -> None:
+    label = 'missed = sg.Label(bad_without=Movement.where(Movement.kind == "salary"), within="20d", settle="2d")'
+    project = load_source(SOURCE.replace(SOURCE[SOURCE.index("missed = ") : SOURCE.index("default = ")], label + "\n"))
+    rows = build_dataset(project, project.models["weekly"], log)
+    paid = defaultdict(list)
+    salaries = history["Movement"].filter(pl.col("kind") == "salary")
+    for account, at in salaries.select("account", "booked_at").iter_rows():
+        paid[f"account:{account}"].append(int(at.timestamp() * 1_000_000))
+
+    def plain(entity: str, t: int) -> str:
+        if t + 22 * DAY > NOW:
+            return "open"
+        return "good" if any(t < at <= t + 20 * DAY for at in paid[entity]) else "bad"
+
+    expected = [plain(rows.entities[owner], t) for owner, t in zip(rows.entity.tolist(), rows.t.tolist(), strict=True)]
+    assert rows.frame["label"].to_list() == expected
+    assert set(expected) == {"good", "bad", "open"}
+
+
 def test_the_frame_shows_whom_when_what_and_the_features(datasets: dict[str, Dataset]) -> None:
     frame = datasets["weekly"].frame
     head = ["entity", "as_of", "known_at", "position", "event_id", "label", "bad", "closes_at", "imported"]

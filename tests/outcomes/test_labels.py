@@ -1,9 +1,12 @@
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamgauge.definitions.schema import NULL, FieldKind, FieldSpec, StreamSpec
 from streamgauge.definitions.specs import LabelSpec, OutcomeRows
 from streamgauge.outcomes.events import StreamEvents
 from streamgauge.outcomes.labels import LABELS, judge_labels
+from tests.oracles.labels import Fact, Law, judge
 
 ARREARS = StreamSpec(
     "Arrears",
@@ -115,3 +118,102 @@ def test_only_good_and_bad_are_learned_from() -> None:
     )
     assert found.usable.tolist() == [True, False, True, False]
     np.testing.assert_array_equal(found.bad, [1.0, np.nan, 0.0, np.nan])
+
+
+RENEWED = LabelSpec("lapsed", OutcomeRows("Arrears", BAD), within_us=100, settle_us=10, absent=True)
+
+
+def test_an_absence_is_bad_and_a_presence_after_the_start_up_to_the_end_is_good() -> None:
+    #   t=50        x at 50     x at 51            x at 150    x at 151
+    #    |-------------(----------------------------------]--------------
+    for at, label in ((50, "bad"), (51, "good"), (150, "good"), (151, "bad")):
+        assert judged(RENEWED, arrears((0, at, 7, 30)), (0, 50, 0)) == [label]
+
+
+def test_an_absence_is_of_the_own_entity_and_of_the_kept_rows() -> None:
+    assert judged(RENEWED, arrears((1, 60, 7, 30), (0, 60, 7, 29)), (0, 50, 0)) == ["bad"]
+
+
+def test_a_row_of_an_absence_is_open_until_it_closes_though_it_be_certainly_good() -> None:
+    streams = arrears((0, 60, 7, 30))
+    assert judged(RENEWED, streams, (0, 50, 0), (1, 50, 0), moment=159) == ["open", "open"]
+    assert judged(RENEWED, streams, (0, 50, 0), (1, 50, 0), moment=160) == ["good", "bad"]
+
+
+def test_no_row_of_an_absence_is_bad_early() -> None:
+    rows = np.array([[0, 50], [1, 50]])
+    found = judge_labels(RENEWED, arrears((0, 60, 7, 30)), rows[:, 0], rows[:, 1], np.zeros(2, np.int64), 100)
+    assert found.bad_at.tolist() == [NULL, NULL]
+
+
+def test_what_was_never_exposed_is_no_absence() -> None:
+    label = LabelSpec(
+        "lapsed",
+        OutcomeRows("Arrears", BAD),
+        starts_stream="Loan",
+        starts_field="application",
+        within_us=100,
+        absent=True,
+    )
+    streams = {**arrears(), **loans((0, 80, 7))}
+    assert judged(label, streams, (0, 50, 7), (0, 50, 8)) == ["bad", "unexposed"]
+
+
+FACTS = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 60), st.integers(1, 2), st.integers(13, 32)), max_size=8, unique=True
+)
+
+
+@given(
+    outcomes=FACTS,
+    paid=FACTS,
+    observed=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 40), st.integers(1, 3)), min_size=1, max_size=6),
+    doubtful=st.booleans(),
+    match=st.booleans(),
+    starts=st.booleans(),
+    fixed=st.booleans(),
+    span=st.integers(1, 40),
+    settle=st.integers(0, 5),
+    absent=st.booleans(),
+    moment=st.integers(20, 120),
+)
+def test_labels_are_those_of_the_plain_oracle(
+    outcomes: list[tuple[int, int, int, int]],
+    paid: list[tuple[int, int, int, int]],
+    observed: list[tuple[int, int, int]],
+    doubtful: bool,
+    match: bool,
+    starts: bool,
+    fixed: bool,
+    span: int,
+    settle: int,
+    absent: bool,
+    moment: int,
+) -> None:
+    label = LabelSpec(
+        "x",
+        OutcomeRows("Arrears", BAD),
+        indeterminate=OutcomeRows("Arrears", DOUBT) if doubtful else None,
+        match="application" if match else None,
+        starts_stream="Loan" if starts else None,
+        starts_field="application" if starts else None,
+        within_us=0 if fixed else span,
+        settle_us=settle,
+        until_us=span if fixed else None,
+        absent=absent,
+    )
+    law = Law(
+        kept=lambda fact: fact.number >= 30,
+        doubtful=(lambda fact: fact.number >= 15) if doubtful else None,
+        match=match,
+        starts=starts,
+        within=None if fixed else span,
+        until=span if fixed else None,
+        settle=settle,
+        absent=absent,
+    )
+    streams = {**arrears(*outcomes), **loans(*(fact[:3] for fact in paid))}
+    told, exposed = [Fact(*one) for one in outcomes], [Fact(*one) for one in paid]
+    assert judged(label, streams, *observed, moment=moment) == [
+        judge(law, told, exposed, *one, moment) for one in observed
+    ]

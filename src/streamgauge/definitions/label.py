@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from streamgauge.definitions.collect import collect
 from streamgauge.definitions.fields import Ref
-from streamgauge.definitions.place import Place, here, not_yet, refuse
+from streamgauge.definitions.place import Place, here, refuse
 from streamgauge.definitions.rows import Rows
 from streamgauge.definitions.specs import LabelSpec, OutcomeRows
 from streamgauge.definitions.windows import parse_duration, parse_moment
@@ -24,7 +24,7 @@ class Label:
 
     Args:
         bad: The rows that make it bad.
-        bad_without: Not there yet: the rows whose absence makes it bad.
+        bad_without: Instead of `bad`: the rows whose absence makes it bad, such as a renewal that was never paid.
         indeterminate: The rows that make it indeterminate where nothing makes it bad.
         match: The reference of the outcome to its own observation's event.
         starts: The reference, to the observation's event, of the event that exposes it; without one it is unexposed.
@@ -33,7 +33,7 @@ class Label:
         settle: How long outcomes take to become known.
 
     Raises:
-        DefinitionError: The window is missing or said twice, or a part is of another stream or entity.
+        DefinitionError: What is bad or the window is missing or said twice, or a part is of another stream or entity.
 
     >>> import streamgauge as sg
     >>> class Default(sg.Event):
@@ -58,9 +58,14 @@ class Label:
     ) -> None:
         """Check and keep the label."""
         self.place = here()
-        if bad_without is not None:
-            raise not_yet("bad_without", self.place, argument="bad_without")
-        self.bad = _rows(bad, "bad", self.place)
+        if bad is not None and bad_without is not None:
+            raise refuse(
+                "A label has either bad= or bad_without=: rows that make it bad, or rows whose absence does.",
+                self.place,
+                argument="bad_without",
+            )
+        self._said = "bad" if bad_without is None else "bad_without"
+        self.bad = _rows(bad if bad_without is None else bad_without, self._said, self.place)
         self.match = _reference(match, "match", self.place)
         self.starts = _reference(starts, "starts", self.place)
         doubtful = None if indeterminate is None else _rows(indeterminate, "indeterminate", self.place)
@@ -77,6 +82,7 @@ class Label:
             within_us=0 if within is None else parse_duration(within, "within", place=self.place, argument="within"),
             settle_us=parse_duration(settle, "settle", place=self.place, zero=True, argument="settle"),
             until_us=None if until is None else parse_moment(until, "until", argument="until"),
+            absent=bad_without is not None,
         )
         collect("labels", str(id(self)), self, self.place)
 
@@ -86,31 +92,32 @@ class Label:
         return self.bad.stream.entity
 
     def _check(self, doubtful: Selection | None) -> None:
-        bad = self.bad.stream
+        bad, said = self.bad.stream, self._said
         if self.match is not None and self.match.stream != bad.name:
             raise refuse(
                 f"match={self.match.text} is of {self.match.stream}; it must be a Ref field of {bad.name}, which "
-                "bad= reads.",
+                f"{said}= reads.",
                 self.place,
                 argument="match",
             )
         if doubtful is not None:
             if doubtful.stream.entity != bad.entity:
                 raise refuse(
-                    f"indeterminate reads {doubtful.stream.name} of {doubtful.stream.entity}; bad reads {bad.name} of "
-                    f"{bad.entity}.",
+                    f"indeterminate reads {doubtful.stream.name} of {doubtful.stream.entity}; {said} reads {bad.name} "
+                    f"of {bad.entity}.",
                     self.place,
                     argument="indeterminate",
                 )
             if self.match is not None and doubtful.stream.name != bad.name:
                 raise refuse(
-                    f"indeterminate reads {doubtful.stream.name}; with match= it reads the stream of bad, {bad.name}.",
+                    f"indeterminate reads {doubtful.stream.name}; with match= it reads the stream of {said}, "
+                    f"{bad.name}.",
                     self.place,
                     argument="indeterminate",
                 )
         if self.starts is not None and self.starts.role != bad.entity:
             raise refuse(
-                f"starts={self.starts.text} is of {self.starts.role}; bad reads {bad.name} of {bad.entity}.",
+                f"starts={self.starts.text} is of {self.starts.role}; {said} reads {bad.name} of {bad.entity}.",
                 self.place,
                 argument="starts",
             )

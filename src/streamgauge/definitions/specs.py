@@ -162,7 +162,7 @@ class LabelSpec:
 
     Attributes:
         name: The label's name in the project file.
-        bad: The rows that make an observation bad.
+        bad: The rows that make an observation bad; where ``absent``, the rows whose absence does.
         indeterminate: The rows that make it indeterminate where nothing makes it bad, or None.
         match: The field of the outcome stream that refers to the observation's event, or None.
         starts_stream: The stream of the event that exposes an observation, or None.
@@ -170,6 +170,7 @@ class LabelSpec:
         within_us: The outcome window's length; 0 where ``until_us`` is given.
         settle_us: How long outcomes may take to become known.
         until_us: The fixed end of the outcome window, or None.
+        absent: Whether an observation is bad where no row of ``bad`` occurs in its window.
     """
 
     name: str
@@ -181,6 +182,7 @@ class LabelSpec:
     within_us: int = 0
     settle_us: int = 0
     until_us: int | None = None
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ class Labels:
         code: int8[n], the place of each label in ``LABELS``. A row is open until it closes, whatever is known earlier.
         start: int64[n], where the outcome window begins, µs; ``NULL`` where nothing exposed the observation.
         closes_at: int64[n], when the row closes, µs; ``NULL`` for never.
-        bad_at: int64[n], the event time of the first bad row in the window, closed or not; ``NULL`` for none.
+        bad_at: int64[n], the event time of the first bad row in the window, closed or not; ``NULL`` for none, and for
+            every row of a label of an absence: nothing is bad by it before its window has passed.
     """
 
     code: NDArray[np.int8]
@@ -74,14 +75,15 @@ def judge_labels(
     start = t.copy() if label.starts_stream is None else _starts(label, streams, entity, reference)
     end, closes = window_end(label, start), closes_at(label, start)
     rows = pl.DataFrame({"entity": entity, "reference": reference, "start": start, "end": end})
-    bad_at = _first_within(label, label.bad, streams, rows)
-    code = np.where(bad_at != NULL, BAD, GOOD)
+    occurred = _first_within(label, label.bad, streams, rows)
+    code = np.where((occurred != NULL) ^ label.absent, BAD, GOOD)
     if label.indeterminate is not None:
         doubtful = _first_within(label, label.indeterminate, streams, rows) != NULL
         code = np.where((code == GOOD) & doubtful, INDETERMINATE, code)
     unexposed = start == NULL
     due = np.where(unexposed, closes_at(label, t), closes)
     code = np.where(due > moment, OPEN, np.where(unexposed, UNEXPOSED, code))
+    bad_at = np.full(len(t), NULL, np.int64) if label.absent else occurred
     return Labels(code.astype(np.int8), start, closes, bad_at)
 
 
