@@ -23,7 +23,7 @@ def test_a_body_is_short_whatever_the_event_is() -> None:
         None,
         object(),
     ):
-        assert len(body_of(event)) <= 8192
+        assert len(body_of(event)) <= 262_145
 
 
 def test_a_row_of_a_frame_is_written_as_json() -> None:

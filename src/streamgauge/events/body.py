@@ -7,11 +7,12 @@ from typing import Final
 
 from streamgauge.events.values import shown
 
-BODY_CHARACTERS: Final = 8_192
+BODY_CHARACTERS: Final = 262_145
+"""One more than the quarantine keeps, so that it can tell what was cut."""
 
 
 def body_of(event: object) -> str:
-    """Return an event as text for the quarantine: JSON, or as it came where it was no JSON, cut at 8192 characters.
+    """Return an event as text for the quarantine: JSON, or as it came where it was no JSON, cut at 256 KiB.
 
     >>> body_of({"stream": "Movement", "amount": float("nan")})
     '{"stream": "Movement", "amount": NaN}'

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streamgauge.definitions.schema import StreamSpec
+    from streamgauge.events.arrival import Arrival
     from streamgauge.events.record import NewRecord, Record
 
 
@@ -24,9 +25,15 @@ class Quarantined:
         reason: Machine-readable: ``unknown_stream missing_field unknown_field wrong_type out_of_range unknown_level
             bad_time too_late too_early bad_revision conflict identity_changed malformed``.
         detail: The sentence for a person.
-        body: The event as it came, JSON text (bounded in length).
+        body: The event as it came, JSON text; bounded in length, see ``whole``.
         at: When it was refused, µs.
         position: The position of the record in the log for ``conflict`` and ``identity_changed``, else None.
+        field: The field that it was refused for, or an empty string.
+        arrival: Set where it came as the row of a file.
+        whole: Whether all of the body is kept.
+        retries: How often it was tried again in vain.
+        resolved: The position of the record that a retry made of it, None while it is open.
+        resolved_at: When, µs.
     """
 
     stream: str
@@ -38,6 +45,34 @@ class Quarantined:
     at: int
     position: int | None = None
     number: int = 0
+    field: str = ""
+    arrival: Arrival | None = None
+    whole: bool = True
+    retries: int = 0
+    resolved: int | None = None
+    resolved_at: int | None = None
+
+    @property
+    def retriable(self) -> bool:
+        """Whether the event could be sent again: it is open, all there, and not in the log."""
+        return self.resolved is None and self.whole and self.position is None
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What became of a refused event that was tried again.
+
+    Attributes:
+        number: Its number in the quarantine.
+        at: When, µs.
+        position: The position of the record it became; None where it was refused again.
+        newer: Why it was refused again; where the log has stored that under a number of its own, that one goes.
+    """
+
+    number: int
+    at: int
+    position: int | None = None
+    newer: Quarantined | None = None
 
 
 class Log(Protocol):
@@ -61,11 +96,35 @@ class Log(Protocol):
     def quarantine(self, items: Sequence[Quarantined]) -> list[int]:
         """Store refused events durably and return their numbers; a position is quarantined once."""
 
-    def quarantined(self, *, number: int | None = None, last: int = 100) -> list[Quarantined]:
-        """Return one refused event by number, or the newest ones, newest first."""
+    def quarantined(
+        self,
+        *,
+        number: int | None = None,
+        last: int = 100,
+        before: int | None = None,
+        reason: str | None = None,
+        stream: str | None = None,
+        resolved: bool | None = None,
+    ) -> list[Quarantined]:
+        """Return one refused event by number, or the newest ones, newest first.
+
+        Args:
+            number: Its number.
+            last: The most that are returned.
+            before: Only those with smaller numbers.
+            reason: Only those refused for it.
+            stream: Only those of it.
+            resolved: Only those that a retry has resolved, or has not; None for both.
+        """
 
     def quarantine_counts(self) -> dict[str, int]:
-        """Return how many were refused, by reason."""
+        """Return how many are open, by reason."""
+
+    def retried(self, outcomes: Sequence[Retried]) -> list[Quarantined]:
+        """Note durably what became of refused events that were tried again; return them as they are now.
+
+        One whose record contradicts an earlier one is not resolved: it takes the contradiction's reason.
+        """
 
     def last_position(self) -> int:
         """Return the newest position, 0 for an empty log."""

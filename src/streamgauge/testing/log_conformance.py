@@ -18,10 +18,11 @@ import msgspec
 
 from streamgauge.definitions.texts import open_code
 from streamgauge.errors import UnknownName
+from streamgauge.events.arrival import Arrival
 from streamgauge.events.record import NewRecord, Record
 from streamgauge.events.validate import validate_one
 from streamgauge.events.values import format_time
-from streamgauge.log.port import Log, Quarantined
+from streamgauge.log.port import Log, Quarantined, Retried
 from streamgauge.testing.streams import DAY_US, EVERYTHING, MOVEMENT, STREAMS
 
 if TYPE_CHECKING:
@@ -236,15 +237,46 @@ def the_quarantine_keeps_what_was_refused(open_log: Opener) -> None:
     numbers = log.quarantine([item, conflict, item, conflict])
     _expect(len(set(numbers)) == 3 and numbers[3] == numbers[1], "a position is stored once")
     _expect(log.quarantine([replace(conflict, detail="again")]) == [numbers[1]], "a stored position keeps its number")
-    (huge,) = log.quarantine([replace(item, body="\ud800" + "é" * 100_000, detail="x" * 100_000, event_id="\udfff")])
+    huge_body = "\ud800" + "é" * 500_000
+    (huge,) = log.quarantine([replace(item, body=huge_body, detail="x" * 100_000, event_id="\udfff")])
     log.close()
     log = open_log()
     _expect(log.quarantined(number=numbers[1]) == [replace(conflict, number=numbers[1])], "a number gives its item")
     _expect(log.quarantined(number=10**6) == [], "an unknown number gives nothing")
     _expect([i.number for i in log.quarantined(last=2)] == [huge, numbers[2]], "the newest come first")
     kept = log.quarantined(number=huge)[0]
-    _expect(len(kept.body.encode()) <= 8_192, "a body is bounded")
+    _expect(len(kept.body.encode()) <= 262_144 and not kept.whole, "a body is bounded, and says that it was cut")
     _expect(log.quarantine_counts() == {"conflict": 1, "missing_field": 3}, "counts are by reason")
+    log.close()
+
+
+def refused_events_are_tried_again(open_log: Opener) -> None:
+    """A success resolves an item, a failure keeps it with the newer reason, a contradiction goes into it."""
+    log = _opened(open_log)
+    item = Quarantined("Movement", "account:A-1", "m-1", "missing_field", "no amount", "{}", NOW, field="amount")
+    first, second, third = log.quarantine([item, replace(item, arrival=Arrival(known_after_us=5)), item])
+    newer = replace(item, reason="wrong_type", detail="no number", number=log.quarantine([item])[0])
+    [contradiction] = log.quarantine([replace(item, reason="conflict", detail="other content", position=9)])
+    now = log.retried(
+        [
+            Retried(first, NOW + 1, position=8),
+            Retried(second, NOW + 1, newer=newer),
+            Retried(third, NOW + 1, position=9),
+        ]
+    )
+    log.close()
+    log = open_log()
+    _expect(log.quarantined(last=9) == now[::-1], "what became of them is durable, and each event is held once")
+    resolved, kept, contradicted = now
+    _expect((resolved.resolved, resolved.resolved_at, resolved.reason) == (8, NOW + 1, "missing_field"), "resolved")
+    _expect((kept.reason, kept.detail, kept.retries, kept.resolved) == ("wrong_type", "no number", 1, None), "kept")
+    _expect(kept.arrival == Arrival(known_after_us=5) and kept.retriable, "a row keeps how it came")
+    _expect((contradicted.reason, contradicted.position) == ("conflict", 9), "a contradiction does not resolve")
+    _expect(log.quarantined(number=contradiction) == [] and not contradicted.retriable, "it is one item")
+    _expect(log.quarantine_counts() == {"conflict": 1, "wrong_type": 1}, "counts are of open ones")
+    _expect(log.quarantined(resolved=True) == [resolved], "resolved ones are found")
+    _expect(log.quarantined(reason="wrong_type", stream="Movement", resolved=False) == [kept], "open ones are found")
+    _expect(log.quarantined(before=third, last=1) == [kept], "pages go back from a number")
     log.close()
 
 
@@ -348,6 +380,7 @@ CHECKS: Final = (
     entities_are_read_one_after_another,
     a_running_read_does_not_see_later_records,
     the_quarantine_keeps_what_was_refused,
+    refused_events_are_tried_again,
     schemas_are_numbered_by_their_form,
     a_stream_must_be_registered,
     texts_of_open_categories_are_kept,

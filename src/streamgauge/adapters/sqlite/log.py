@@ -13,8 +13,9 @@ import msgspec
 
 from streamgauge.adapters.sqlite.checkpoint import Checkpointer
 from streamgauge.adapters.sqlite.log_reading import LogReader
-from streamgauge.adapters.sqlite.log_rows import Row, accepted, record_of, refused_row, row_of
+from streamgauge.adapters.sqlite.log_rows import Row, accepted, record_of, row_of
 from streamgauge.adapters.sqlite.log_schema import connect, failures_named, prepare
+from streamgauge.adapters.sqlite.quarantine import note_retry, store
 from streamgauge.definitions.schema import FieldKind, StreamSpec
 from streamgauge.definitions.texts import open_code
 from streamgauge.errors import UnknownName, close_match
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streamgauge.events.record import NewRecord, Record
-    from streamgauge.log.port import Quarantined
+    from streamgauge.log.port import Quarantined, Retried
 
 _TEXTS_REMEMBERED: Final = 200_000
 _PAGES_OF_A_COMMIT: Final = 3
@@ -96,7 +97,7 @@ class SqliteLog:
                 known_at = accepted_at if new.declared_known_at is None else min(new.declared_known_at, accepted_at)
                 refused = refusal(new, stream.spec, known_at, now_us)
                 if refused is not None:
-                    answers.append(self._store(writer, refused))
+                    answers.append(store(writer, refused))
                     continue
                 position += 1
                 record = accepted(new, position, stream.schema, accepted_at, known_at)
@@ -115,15 +116,32 @@ class SqliteLog:
         if not items:
             return []
         with self._commit() as writer:
-            return [self._store(writer, item).number for item in items]
+            return [store(writer, item).number for item in items]
 
-    def quarantined(self, *, number: int | None = None, last: int = 100) -> list[Quarantined]:
-        """Return one refused event by number, or the newest ones, newest first."""
-        return self._reader.quarantined(number, last)
+    def quarantined(
+        self,
+        *,
+        number: int | None = None,
+        last: int = 100,
+        before: int | None = None,
+        reason: str | None = None,
+        stream: str | None = None,
+        resolved: bool | None = None,
+    ) -> list[Quarantined]:
+        """Return one refused event by number, or the newest ones, newest first (see `Log.quarantined`)."""
+        return self._reader.quarantined(
+            number=number, last=last, before=before, reason=reason, stream=stream, resolved=resolved
+        )
 
     def quarantine_counts(self) -> dict[str, int]:
-        """Return how many were refused, by reason."""
+        """Return how many are open, by reason."""
         return self._reader.quarantine_counts()
+
+    def retried(self, outcomes: Sequence[Retried]) -> list[Quarantined]:
+        """Note durably what became of refused events that were tried again (see `Log.retried`)."""
+        with self._commit() as writer:
+            now = [note_retry(writer, outcome) for outcome in outcomes]
+        return [item for item in now if item is not None]
 
     def last_position(self) -> int:
         """Return the newest position, 0 for an empty log."""
@@ -255,20 +273,6 @@ class SqliteLog:
         if len(self._texts) > _TEXTS_REMEMBERED:
             self._texts.clear()
         self._texts.update(texts)
-
-    @staticmethod
-    def _store(writer: sqlite3.Connection, item: Quarantined) -> Quarantined:
-        """Store a refused event, unless its position is stored already, and return it with its number."""
-        if item.position is not None:
-            found = writer.execute("SELECT number FROM quarantine WHERE position = ?", (item.position,)).fetchone()
-            if found:
-                return replace(item, number=found[0])
-        added = writer.execute(
-            "INSERT INTO quarantine (stream, entity, event_id, reason, detail, body, at, position)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            refused_row(item),
-        )
-        return replace(item, number=added.lastrowid or 0)
 
     @staticmethod
     def _add_schema(writer: sqlite3.Connection, spec: StreamSpec, form: bytes) -> int:

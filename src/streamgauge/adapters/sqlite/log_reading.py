@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streamgauge.adapters.sqlite.log_rows import damaged, id_hash, record_of, refused_of
+from streamgauge.adapters.sqlite import quarantine
+from streamgauge.adapters.sqlite.log_rows import damaged, id_hash, record_of
 from streamgauge.adapters.sqlite.log_schema import connect, failures_named
 from streamgauge.definitions.schema import StreamSpec
 from streamgauge.errors import LogDamaged, UnknownName
@@ -29,7 +30,6 @@ SCANNED_AT_MOST: Final = 4_000_000
 CHECKED_AT_ONCE: Final = 20_000
 
 _COLUMNS: Final = "SELECT position, entity, CAST(body AS BLOB) FROM records"
-_REFUSED: Final = "SELECT number, stream, entity, event_id, reason, detail, body, at, position FROM quarantine"
 _NEXT_ENTITY: Final = """
 WITH RECURSIVE keys (entity) AS (
     SELECT min(entity) FROM records WHERE entity >= :first
@@ -137,15 +137,25 @@ class LogReader:
         first, last = ("", "\U0010ffff") if role is None else (f"{role}:", f"{role};")
         return [key for (key,) in self._rows(_NEXT_ENTITY, {"first": first, "last": last})]
 
-    def quarantined(self, number: int | None, last: int) -> list[Quarantined]:
+    def quarantined(
+        self,
+        *,
+        number: int | None,
+        last: int,
+        before: int | None,
+        reason: str | None,
+        stream: str | None,
+        resolved: bool | None,
+    ) -> list[Quarantined]:
         """Return one refused event by number, or the newest ones, newest first."""
-        if number is not None:
-            return [refused_of(row) for row in self._rows(f"{_REFUSED} WHERE number = ?", (number,))]
-        return [refused_of(row) for row in self._rows(f"{_REFUSED} ORDER BY number DESC LIMIT ?", (max(last, 0),))]
+        query, values = quarantine.select(
+            number=number, last=last, before=before, reason=reason, stream=stream, resolved=resolved
+        )
+        return [quarantine.refused_of(row) for row in self._rows(query, values)]
 
     def quarantine_counts(self) -> dict[str, int]:
-        """Return how many were refused, by reason."""
-        return dict(self._rows("SELECT reason, count(*) FROM quarantine GROUP BY reason ORDER BY reason"))
+        """Return how many are open, by reason."""
+        return dict(self._rows(quarantine.COUNTS))
 
     def text_of(self, value: int) -> str | None:
         """Return the text behind an open category's finished value, or None where it was never accepted."""

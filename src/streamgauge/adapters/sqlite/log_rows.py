@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from streamgauge.errors import LogDamaged
 from streamgauge.events.record import Record
-from streamgauge.log.port import Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from streamgauge.events.record import NewRecord
-
-BODY_BYTES: Final = 8_192
-"""How much of a refused event's body is kept."""
-
-DETAIL_BYTES: Final = 2_048
-NAME_BYTES: Final = 512
 
 Row = tuple[int, str, int, bytes]
 """Position, entity, hash of the id, body."""
@@ -150,30 +143,3 @@ def damaged(position: int) -> LogDamaged:
         f"The record at position {position} of the event log is not what was written. "
         "Stop the engine and restore the log from a backup."
     )
-
-
-def refused_row(item: Quarantined) -> tuple[str, str, str, str, str, str, int, int | None]:
-    """Return the row that keeps a refused event, each text bounded and valid."""
-    return (
-        _bounded(item.stream, NAME_BYTES),
-        _bounded(item.entity, NAME_BYTES),
-        _bounded(item.event_id, NAME_BYTES),
-        _bounded(item.reason, NAME_BYTES),
-        _bounded(item.detail, DETAIL_BYTES),
-        _bounded(item.body, BODY_BYTES),
-        item.at,
-        item.position,
-    )
-
-
-def refused_of(row: Iterable[Any]) -> Quarantined:
-    """Return the refused event that a row keeps (number first)."""
-    number, stream, entity, event_id, reason, detail, body, at, position = row
-    return Quarantined(stream, entity, event_id, reason, detail, body, at, position, number)
-
-
-def _bounded(text: str, limit: int) -> str:
-    """Return the valid head of a text, at most so many bytes of UTF-8."""
-    if len(text) * 4 <= limit and text.isascii():
-        return text
-    return text[:limit].encode("utf-8", "backslashreplace")[:limit].decode("utf-8", "ignore")

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from streamgauge.adapters.sqlite.quarantine import upgrade
 from streamgauge.errors import LogDamaged, OwnerBusy
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(statement)
         connection.executemany("INSERT INTO meta VALUES (?, ?)", (("format", FORMAT), ("epoch", EPOCH)))
         connection.execute("COMMIT")
+        upgrade(connection)
         return
     if not {"meta", "records", "schemas", "texts", "quarantine"} <= tables:
         raise LogDamaged(f"{path.name} is no event log of Streamgauge. Name another file, or move this one away.")
@@ -113,3 +115,4 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"The event log {path.name} has format {found}, and this version of Streamgauge reads format {FORMAT}. "
             "Install the version that wrote it, or a newer one."
         )
+    upgrade(connection)
