@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from streamgauge.definitions.declare import field
 from streamgauge.definitions.estimators import (
     Boosting,
-    Downsample,
     FoldSplit,
     Forest,
     Logistic,
@@ -22,6 +21,7 @@ from streamgauge.definitions.label import Label
 from streamgauge.definitions.model import Model
 from streamgauge.definitions.observe import at, every
 from streamgauge.definitions.policy import Policy, decline, refer
+from streamgauge.definitions.sampling import Downsample
 
 __all__ = [
     "Boosting",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from streamgauge.definitions.canonical import canonical, digest
 from streamgauge.definitions.loader import load_source
-from streamgauge.definitions.specs import SplitSpec
+from streamgauge.definitions.specs import SampleSpec, SplitSpec
 from streamgauge.errors import NotBuiltYet
 from tests.definitions.conftest import MODEL, STREAMS, Refusal
 
@@ -62,6 +63,7 @@ PARTS = {
     "calibration": ("calibration='sigmod'", 'Did you mean "sigmoid"?'),
     "unknown keyword": ("lable=bad", 'Did you mean "label"?'),
     "folds on a stream": ("split=sg.FoldSplit(5, by=Movement.account)", "FoldSplit without one named moment"),
+    "sample": ("sample=0.02", "sample= takes sg.Downsample(good=0.02), not 0.02"),
     "forest with risk": ("estimator=sg.Forest()", 'Cash.n has risk="up"; a Forest cannot be held to it'),
     "matched label on a grid": ("observe=weekly", "observes no event; its label has match=Arrears.application"),
 }
@@ -95,6 +97,10 @@ COMBINATIONS = {
         "FoldSplit is by shop; observed is account",
     ),
     "one moment in time": ("observe=moment, label=grid_bad", "there is no time to split"),
+    "forest on a sample": (
+        "features=[Application.amount], estimator=sg.Forest(), sample=sg.Downsample(good=0.1)",
+        "which no shift of log-odds corrects",
+    ),
     "moment after the end": (
         "observe=months, label=sg.Label(bad=Arrears, until='2024-01-15T00:00:00Z')",
         "observes at or after the label's until",
@@ -165,6 +171,9 @@ STATEMENTS = {
     "span": ("sg.TimeSplit(calibrate='60', test='60d')", "calibrate '60' is no duration"),
     "missing span": ("sg.TimeSplit(calibrate='60d')", "missing 1 required keyword-only argument: 'test'"),
     "folds": ("sg.FoldSplit(1, by=Movement.account)", "1 folds; it may have 2 to 50"),
+    "share": ("sg.Downsample(good=1)", "good=1; it is a share above 0 and below 1"),
+    "no share": ("sg.Downsample()", "missing 1 required keyword-only argument: 'good'"),
+    "seed": ("sg.Downsample(good=0.1, seed=0.5)", "seed=0.5; it is a whole number"),
     "by": ("sg.FoldSplit(5, by=Movement.amount)", "by=, an Entity field"),
 }
 
@@ -187,9 +196,17 @@ def test_known_parameters_are_taken(estimator: str) -> None:
     assert load_source(f"{STREAMS}\nx = {estimator}\n").streams
 
 
+def test_a_sample_is_part_of_the_definition() -> None:
+    plain = load_source(STREAMS + MODEL + "sg.Model(**parts)\n").models["risk"]
+    sampled = load_source(STREAMS + MODEL + "sg.Model(**parts, sample=sg.Downsample(good=0.02))\n").models["risk"]
+
+    assert sampled.sample == SampleSpec(0.02, 0)
+    assert digest(sampled) != digest(plain)
+    assert "sample" not in canonical(plain)
+
+
 NOT_YET = {
     "sg.Sklearn": "sg.Sklearn('xgboost:XGBClassifier', {})",
-    "sg.Downsample": "sg.Downsample(good=0.1)",
 }
 
 

@@ -23,6 +23,7 @@ def check_model(model: ModelSpec, label: Label, place: Place) -> None:
     _check_label(model, label, place)
     _check_split(model, place)
     _check_risk(model, place)
+    _check_sample(model, place)
 
 
 def check_codes(features: Iterable[FeatureSpec], place: Place) -> None:
@@ -117,3 +118,13 @@ def _check_risk(model: ModelSpec, place: Place) -> None:
                 place,
                 argument="estimator",
             )
+
+
+def _check_sample(model: ModelSpec, place: Place) -> None:
+    if model.sample is not None and model.estimator.kind == "forest":
+        raise refuse(
+            "A Forest's margin is a mean probability, which no shift of log-odds corrects for a sample. Use "
+            "sg.Boosting or sg.Logistic, or leave sample= out.",
+            place,
+            argument="sample",
+        )

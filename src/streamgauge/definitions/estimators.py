@@ -193,14 +193,6 @@ class Sklearn(Estimator):
         raise not_yet(f'sg.Sklearn("{path}")')
 
 
-class Downsample:
-    """Not there yet: training on a share of the good rows."""
-
-    def __init__(self, good: float = 1.0) -> None:  # noqa: ARG002 - refused
-        """Refuse, by name."""
-        raise not_yet("sg.Downsample")
-
-
 class Protected:
     """Not there yet: attributes that no model input can name."""
 

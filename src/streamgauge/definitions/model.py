@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from streamgauge.definitions.checks import check_model
 from streamgauge.definitions.collect import collect
-from streamgauge.definitions.estimators import Downsample, Estimator, Split
+from streamgauge.definitions.estimators import Estimator, Split
 from streamgauge.definitions.expressions import Feature, Windows
 from streamgauge.definitions.features import Features, observed
 from streamgauge.definitions.fields import Category, Field, Flag, Integer, Money, Number
 from streamgauge.definitions.label import Label
 from streamgauge.definitions.observe import Grid
 from streamgauge.definitions.place import Place, here, refuse, shown
+from streamgauge.definitions.sampling import Downsample
 from streamgauge.definitions.specs import FeatureSpec, LabelSpec, ModelSpec, ObserveSpec
 from streamgauge.errors import close_match
 
@@ -47,7 +48,7 @@ class Model:
         purpose: What it is for.
         tier: Its materiality tier.
         limitations: Known limitations.
-        sample: Not there yet: `Downsample`.
+        sample: `Downsample`, to fit on every bad row and a share of the good ones.
 
     Raises:
         DefinitionError: A part is of another entity or stream, or does not go with another part.
@@ -100,8 +101,8 @@ class Model:
         _kinds(place, label=(label, Label), estimator=(estimator, Estimator), split=(split, Split))
         _word(known, "known", _KNOWN, place)
         _word(calibration, "calibration", _CALIBRATIONS, place)
-        if sample is not None:
-            raise refuse("sample= takes sg.Downsample, which is not there yet.", place, argument="sample")
+        if sample is not None and not isinstance(sample, Downsample):
+            raise refuse(f"sample= takes sg.Downsample(good=0.02), not {shown(sample)}.", place, argument="sample")
         self.label = label
         self.spec = ModelSpec(
             name=name,
@@ -116,6 +117,7 @@ class Model:
             purpose=purpose,
             tier=tier,
             limitations=limitations,
+            sample=None if sample is None else sample.spec,
             line=place.line,
         )
         check_model(self.spec, label, place)

@@ -205,6 +205,14 @@ class SplitSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleSpec:
+    """Which share of good training rows a model is fitted on, and the seed that chooses them."""
+
+    good: float
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One declared model.
 
@@ -221,6 +229,7 @@ class ModelSpec:
         purpose: What it is for.
         tier: Its materiality tier.
         limitations: Known limitations.
+        sample: Which training rows it is fitted on, None for all.
         line: The line of the project file that defines it.
     """
 
@@ -236,6 +245,7 @@ class ModelSpec:
     purpose: str = ""
     tier: str = ""
     limitations: str = ""
+    sample: SampleSpec | None = None
     line: int = 0
 
 

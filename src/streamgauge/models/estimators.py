@@ -34,17 +34,19 @@ class Fitted:
     Attributes:
         estimator: scikit-learn's.
         coding: From features to its columns.
+        shift: What its margin is moved by, where it was fitted on a sample.
     """
 
     estimator: Any
     coding: Coding
+    shift: float = 0.0
 
     def margin(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the raw margin of feature rows, float64[n]: log-odds, or a forest's mean leaf probability."""
         rows = self.coding.encode(X)
         if hasattr(self.estimator, "decision_function"):
-            return np.asarray(self.estimator.decision_function(rows), np.float64)
-        return np.asarray(self.estimator.predict_proba(rows)[:, 1], np.float64)
+            return np.asarray(self.estimator.decision_function(rows), np.float64) + self.shift
+        return np.asarray(self.estimator.predict_proba(rows)[:, 1], np.float64) + self.shift
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from streamgauge.models.estimators import Fitted, fit, one_thread
 from streamgauge.models.monotone import Sweep, check_directions
+from streamgauge.models.sampling import fitted_rows, margin_shift
 from streamgauge.scoring.calibration import Calibrator, Kind, fit_calibrator
 from streamgauge.scoring.fitted import from_sklearn
 from streamgauge.scoring.onnx_export import export_onnx
@@ -54,10 +55,11 @@ class FittedModel:
 
 
 def fit_model(dataset: Dataset, split: Split, progress: Progress) -> FittedModel:
-    """Fit on the train part, calibrate on the calibration part, never both on a row.
+    """Fit on the train part, or a declared sample of it, calibrate on the calibration part, never both on a row.
 
-    With folds each row's margin comes from a model fitted on the other folds; these margins calibrate, and the model
-    that is kept is fitted on all rows.
+    A sample leaves out rows of the train part only, and moves the margin back before it calibrates anything. With folds
+    each row's margin comes from a model fitted on the other folds; these margins calibrate, and the model that is kept
+    is fitted on all rows.
 
     Raises:
         TrainingRefused: The fitted model moves against a declared direction of risk.
@@ -72,16 +74,16 @@ def _fit_model(dataset: Dataset, split: Split, progress: Progress) -> FittedMode
     out_of_fold = None
     if split.fold is not None:
         out_of_fold = _out_of_fold(dataset, split.fold, progress)
-    rows = split.train
+    rows = fitted_rows(dataset, split.train)
     progress("fit", 0, 1)
     fitted = _fit(dataset, rows)
     X = dataset.X[rows]
     coded = fitted.coding.encode(X)
-    ensemble = from_sklearn(fitted.estimator, coded)
+    ensemble = from_sklearn(fitted.estimator, coded).shifted(fitted.shift)
     progress("fit", 1, 1)
     onnx = export_onnx(ensemble)
     progress("parity", 0, 1)
-    parity = check_parity(fitted.estimator, ensemble, onnx, coded)
+    parity = check_parity(fitted.estimator, ensemble, onnx, coded, fitted.shift)
     progress("parity", 1, 1)
     sweeps = check_directions(dataset.model.features, ensemble, fitted.coding, X)
 
@@ -134,7 +136,9 @@ def cross_calibrate(kind: Kind, margin: NDArray[np.float64], bad: NDArray[np.boo
 
 
 def _fit(dataset: Dataset, rows: Ints) -> Fitted:
-    return fit(dataset.model.estimator, dataset.model.features, dataset.X[rows], dataset.bad[rows])
+    model = dataset.model
+    fitted = fit(model.estimator, model.features, dataset.X[rows], dataset.bad[rows])
+    return replace(fitted, shift=margin_shift(model.sample))
 
 
 def _out_of_fold(dataset: Dataset, fold: Ints, progress: Progress) -> NDArray[np.float64]:
@@ -143,7 +147,7 @@ def _out_of_fold(dataset: Dataset, fold: Ints, progress: Progress) -> NDArray[np
     for number in range(folds):
         progress("folds", number, folds)
         inside = np.flatnonzero(fold == number)
-        fitted = _fit(dataset, np.flatnonzero((fold >= 0) & (fold != number)))
+        fitted = _fit(dataset, fitted_rows(dataset, np.flatnonzero((fold >= 0) & (fold != number))))
         margin[inside] = fitted.margin(dataset.X[inside])
     progress("folds", folds, folds)
     return margin

@@ -9,6 +9,7 @@ import msgspec
 
 from streamgauge.models.leaks import FeatureLeak
 from streamgauge.models.metrics import Metrics
+from streamgauge.models.sampling import Sampled
 
 if TYPE_CHECKING:
     import polars as pl
@@ -72,6 +73,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         estimator: The estimator and its parameters.
         split: The split's definition.
         warnings: What the owner should know.
+        sample: What the model was fitted on, None where that is the whole training part.
     """
 
     model: str
@@ -90,6 +92,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     estimator: dict[str, Any]
     split: dict[str, Any]
     warnings: tuple[str, ...]
+    sample: Sampled | None = None
 
     def to_json(self) -> bytes:
         """Return the report as JSON."""

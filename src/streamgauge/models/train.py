@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 
 from streamgauge.definitions.canonical import canonical, digest
@@ -20,6 +21,7 @@ from streamgauge.models.policies import make_policy, rule_features
 from streamgauge.models.recompute import from_cut_log, in_hindsight
 from streamgauge.models.rows import kept_rows
 from streamgauge.models.run import Direction, Part, Report, TrainingRun
+from streamgauge.models.sampling import describe_sample
 from streamgauge.models.serving import Serving
 from streamgauge.models.split import Split, fold_split, time_split
 from streamgauge.outcomes.closing import closing_span
@@ -226,6 +228,7 @@ def _metadata(dataset: Dataset, split: Split, metrics: Metrics, leaks: list[Feat
     model, observe = dataset.model, dataset.model.observe
     serving = Serving(observe=observe.kind, stream=observe.stream, role=observe.role, active=dataset.active)
     used = np.concatenate(list(split.parts().values()))
+    sample = describe_sample(dataset, split.train)
     return {
         **serving.to_metadata(),
         "code_version": version("streamgauge"),
@@ -244,6 +247,7 @@ def _metadata(dataset: Dataset, split: Split, metrics: Metrics, leaks: list[Feat
             "limitations": model.limitations,
         },
         "leak_waivers": {leak.feature: leak.waiver for leak in leaks if leak.verdict == "waived"},
+        **({} if sample is None else {"sample": msgspec.to_builtins(sample)}),
     }
 
 
@@ -271,6 +275,7 @@ def _report(
         estimator=canonical(model.estimator),
         split=canonical(model.split),
         warnings=tuple(_warnings(dataset, metrics, leaks)),
+        sample=describe_sample(dataset, split.train),
     )
 
 

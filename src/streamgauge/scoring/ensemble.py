@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -139,6 +139,13 @@ class Ensemble:
                 value_terms, flag_terms = linear_terms(linear, rows)
                 out[:] = linear.intercept + value_terms.sum(axis=1) + flag_terms.sum(axis=1)
         return out
+
+    def shifted(self, by: float) -> Ensemble:
+        """Return the ensemble whose every margin is this one's plus a constant."""
+        model = self.model
+        if isinstance(model, Trees):
+            return Ensemble(self.n_features, replace(model, baseline=model.baseline + by * model.divisor))
+        return Ensemble(self.n_features, replace(model, intercept=model.intercept + by))
 
     def to_bytes(self) -> bytes:
         """Return the canonical serialized form: the same arrays always give the same bytes."""

@@ -18,7 +18,13 @@ _REACHING = 20_000
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def check_parity(estimator: Any, ensemble: Ensemble, onnx_bytes: bytes, X_train: Floats) -> int:  # noqa: ANN401 - scikit-learn has no types
+def check_parity(
+    estimator: Any,  # noqa: ANN401 - scikit-learn has no types
+    ensemble: Ensemble,
+    onnx_bytes: bytes,
+    X_train: Floats,
+    shift: float = 0.0,
+) -> int:
     """Compare scikit-learn's own margin with the ensemble's and with ONNX Runtime's; return how many rows agreed.
 
     Rows are all training rows, rows placed on every threshold and the nearest numbers on both sides of it, rows with a
@@ -29,6 +35,7 @@ def check_parity(estimator: Any, ensemble: Ensemble, onnx_bytes: bytes, X_train:
         ensemble: Its margin.
         onnx_bytes: Its export.
         X_train: float64[n, features], coded as the estimator was given them.
+        shift: What the margin was moved by after fitting.
 
     Raises:
         ParityError: A row disagrees; names the row, both margins and the difference.
@@ -41,7 +48,7 @@ def check_parity(estimator: Any, ensemble: Ensemble, onnx_bytes: bytes, X_train:
     for kind, part in _probes(ensemble, rows):
         for start in range(0, len(part), _BATCH):
             batch = part[start : start + _BATCH]
-            expected = _fitted_margin(estimator, batch)
+            expected = _fitted_margin(estimator, batch) + shift
             for name, found in (("ensemble", ensemble.margin(batch)), ("ONNX export", onnx_model.margin(batch))):
                 _compare(expected, found, f"{kind} row", start, name)
             checked += len(batch)

@@ -155,6 +155,9 @@ def _show_report(report: Report) -> None:
         for name, part in report.parts.items()
     ]
     show_table(("part", "rows#", "bads#", "bad rate#", "entities#", "from", "to"), rows, title=report.model)
+    if report.sample is not None:
+        kept = f"{report.sample.kept:,} of {report.sample.goods:,} good rows"
+        say(f"Fitted on every bad and {kept} of the train part; log-odds moved back by {report.sample.shift:.4f}.")
     metrics = report.metrics
     figures = [(figure, getattr(metrics, figure)) for figure in _FIGURES]
     interval = f"{metrics.auc_low:.4f} to {metrics.auc_high:.4f} ({metrics.auc_method})"
