@@ -179,7 +179,7 @@ def assert_kept_by_states(place: Path, clients: pl.DataFrame) -> None:
             model = owner.live.models[month.model]
             states = owner.engine.applier.store.get_many([f"client:{client}" for client in clients["client"]])
             at = int(month.end.timestamp()) * 1_000_000
-            rows = [EntityState.decode(owner.live.layout, data or b"").compute(model.bound, at) for data in states]
+            rows = [EntityState.decode(model.bound.layout, data or b"").compute(model.bound, at) for data in states]
             names = [name.removeprefix("Client.") for name in model.loaded.program.names]
             expected = computed(clients, month)[names].to_numpy(copy=True)
             assert np.array_equal(np.array(rows).view(np.int64), expected.view(np.int64))

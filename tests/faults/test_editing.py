@@ -98,16 +98,16 @@ def test_a_champion_with_other_features_is_built_beside_the_old_while_reads_go_o
         project = load_project(lender.project_file)
         for model in project.models.values():
             register(lender, project, model, seed=2)
-        before = owner.live.layout.digest
+        before = owner.live.layouts.digest
         owner.reload(lambda what, _done, _total: told.append(what))
-        assert owner.live.layout.digest != before
+        assert owner.live.layouts.digest != before
         stop.set()
         for thread in threads:
             thread.join(30)
         assert problems == []
         assert "rebuilding states" in told
         go_on(owner, MORE)
-        assert [folder.name for folder in lender.state.iterdir()] == [owner.live.layout.digest[:16]]
+        assert [folder.name for folder in lender.state.iterdir()] == [owner.live.layouts.digest[:16]]
     with Owner.open(lender) as owner:
         go_on(owner, MORE, prefix="z")
 

@@ -10,7 +10,7 @@ from streamgauge.adapters.sqlite.log import SqliteLog
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, WindowSpec
 from streamgauge.events.record import NewRecord
 from streamgauge.features.bind import BoundProgram
-from streamgauge.features.layout import Layout
+from streamgauge.features.layout import Layout, Layouts
 from streamgauge.features.program import FeatureProgram
 from streamgauge.testing.records import record
 from streamgauge.testing.streams import DAY_US, EVERYTHING, MOVEMENT
@@ -33,7 +33,8 @@ PROGRAM = FeatureProgram.of(
     {"Movement": MOVEMENT},
 )
 LAYOUT = Layout.of([PROGRAM])
-BOUND = BoundProgram.of(PROGRAM, LAYOUT)
+LAYOUTS = Layouts.of([PROGRAM])
+BOUND = BoundProgram.of(PROGRAM, LAYOUTS)
 
 
 def new(

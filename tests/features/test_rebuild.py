@@ -8,7 +8,7 @@ from streamgauge.errors import BeyondState
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.rebuild import damaged_entities, rebuild_store
 from streamgauge.features.state import EntityState
-from tests.features.logs import BOUND, LAYOUT, filled_log
+from tests.features.logs import BOUND, LAYOUT, LAYOUTS, filled_log
 
 
 def streamed(log: SqliteLog, entity: str) -> EntityState:
@@ -25,11 +25,11 @@ def streamed(log: SqliteLog, entity: str) -> EntityState:
 
 def test_every_state_is_rebuilt_as_if_it_had_been_streamed(tmp_path: Path) -> None:
     log = filled_log(tmp_path)
-    store = LmdbStateStore(tmp_path / "states", LAYOUT.digest)
+    store = LmdbStateStore(tmp_path / "states", LAYOUTS.digest)
     store.put_batch({"account:gone": b"left over"}, watermark=1)
     done: list[tuple[int, int]] = []
     assert (
-        rebuild_store(log, LAYOUT, store, chunk_records=100, progress=lambda *step: done.append(step))
+        rebuild_store(log, LAYOUTS, store, chunk_records=100, progress=lambda *step: done.append(step))
         == log.last_position()
     )
     assert done[-1] == (12, 12)
@@ -50,13 +50,13 @@ def test_every_state_is_rebuilt_as_if_it_had_been_streamed(tmp_path: Path) -> No
 
 def test_named_entities_are_rebuilt_and_the_others_and_the_watermark_left(tmp_path: Path) -> None:
     log = filled_log(tmp_path)
-    store = LmdbStateStore(tmp_path / "states", LAYOUT.digest)
+    store = LmdbStateStore(tmp_path / "states", LAYOUTS.digest)
     store.put_batch({"account:01": b"old", "account:02": b"kept"}, watermark=7)
-    rebuild_store(log, LAYOUT, store, ["account:01"])
+    rebuild_store(log, LAYOUTS, store, ["account:01"])
     assert store.get("account:02") == b"kept"
     assert store.watermark() == 7
     assert EntityState.decode(LAYOUT, store.get("account:01") or b"").last_position > 0
-    rebuild_store(log, LAYOUT, store, [])
+    rebuild_store(log, LAYOUTS, store, [])
     assert sorted(store.entities()) == ["account:01", "account:02"]
     store.close()
     log.close()
@@ -64,8 +64,8 @@ def test_named_entities_are_rebuilt_and_the_others_and_the_watermark_left(tmp_pa
 
 def test_damaged_states_are_named(tmp_path: Path) -> None:
     log = filled_log(tmp_path, entities=3)
-    store = LmdbStateStore(tmp_path / "states", LAYOUT.digest)
-    rebuild_store(log, LAYOUT, store)
+    store = LmdbStateStore(tmp_path / "states", LAYOUTS.digest)
+    rebuild_store(log, LAYOUTS, store)
     assert damaged_entities(store) == []
     data = bytearray(store.get("account:01") or b"")
     data[len(data) // 2] ^= 1

@@ -92,7 +92,7 @@ class Applier:
 
         Args:
             log: Where states are rebuilt from, and contradictions quarantined.
-            store: The open store under the live layout.
+            store: The open store under the live layouts.
             live: What is served.
             book: The forms that records were written under.
             cached: How many entities' states are kept decoded.
@@ -174,8 +174,8 @@ class Applier:
         """Build a store that turned out to be damaged again from the log; reads take it from there meanwhile."""
         self.store.renew(str(error))
         logger.warning("%s It is built again from the log.", self.store.stale)
-        if self.live.layout.streams:
-            rebuild_store(self._log, self.live.layout, self.store, up_to=self.watermark)
+        if self.live.layouts.parts:
+            rebuild_store(self._log, self.live.layouts, self.store, up_to=self.watermark)
 
     def _apply_one(self, record: Record, touched: dict[str, EntityState]) -> Applied:
         if record.imported:
@@ -214,7 +214,7 @@ class Applier:
     def _stored(self, entity: str) -> EntityState | None:
         try:
             data = self.store.get(entity)
-            return None if data is None else EntityState.decode(self.live.layout, data)
+            return None if data is None else EntityState.decode(self.live.layouts.of_entity(entity), data)
         except StateDamaged:
             return None
 
@@ -226,9 +226,10 @@ class Applier:
 
     def _from_log(self, entity: str, up_to: int) -> EntityState:
         records = self._log.read_entity(entity, up_to)
-        timeline = Timeline.of(self.live.layout, [(entity, records)], self._book)
+        layout = self.live.layouts.of_entity(entity)
+        timeline = Timeline.of(layout, [(entity, records)], self._book)
         self._rejected += [(records[index], verdict) for (_, index), verdict in timeline.rejected.items()]
-        return fill_state(EntityState(self.live.layout), timeline, 0, self._book)
+        return fill_state(EntityState(layout), timeline, 0, self._book)
 
     def _observe(self, state: EntityState, record: Record) -> list[Observed]:
         role = record.entity.partition(":")[0]

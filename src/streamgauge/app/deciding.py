@@ -155,7 +155,7 @@ class Decider:
         live = max((one for one in versions if one.position <= record.position), key=lambda one: one.revision)
         if live.op == DELETE:
             return None
-        history = EntityHistory(self._live.layout, records, self._book)
+        history = EntityHistory(self._live.layouts.of_entity(new.entity), records, self._book)
         as_of = max(record.known_at, record.event_time)
         where = (np.array([as_of]), np.array([record.position]), [(new.stream, new.event_id)])
         observed = Observed(model, as_of, history.at_positions(model.bound, *where)[0], None)

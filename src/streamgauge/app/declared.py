@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from streamgauge.app.settings import Place
     from streamgauge.definitions.schema import FieldSpec, StreamSpec
-    from streamgauge.features.layout import Layout
+    from streamgauge.features.layout import Layouts
 
 
 def project_to_serve(place: Place) -> tuple[ProjectSpec, list[str]]:
@@ -51,20 +51,20 @@ def project_to_serve(place: Place) -> tuple[ProjectSpec, list[str]]:
 
 
 def streams_to_serve(
-    project: ProjectSpec, layout: Layout, known: Sequence[StreamSpec]
+    project: ProjectSpec, layouts: Layouts, known: Sequence[StreamSpec]
 ) -> tuple[ProjectSpec, list[str]]:
     """Return the project with every stream that a served model reads in a form that the model can read.
 
     Args:
         project: The project.
-        layout: What the served models read.
+        layouts: What the served models read.
         known: Every form that the log has seen, the oldest first.
 
     Returns:
         The project, and warnings.
     """
     streams, warnings = dict(project.streams), []
-    for needed in (one.stream for one in layout.streams):
+    for needed in (one.stream for one in layouts.streams()):
         found = streams.get(needed.name)
         why = "it is gone" if found is None else _misfit(found, needed)
         if not why:

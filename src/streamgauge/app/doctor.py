@@ -209,7 +209,7 @@ def _store(findings: _Findings, place: Place, registry: Registry | None, last: i
         return
     from streamgauge.app.live import LiveSet
 
-    digest = LiveSet.champions(registry).layout.digest
+    digest = LiveSet.champions(registry).layouts.digest
     if not (place.state / digest[:16]).exists():
         findings.add("consistent", "states", "note", "not built yet; the next start builds them from the log")
         return

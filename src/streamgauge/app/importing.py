@@ -246,7 +246,7 @@ def rebuild_pending(applier: Applier, log: Log, workers: int) -> int:
     if chosen:
         rebuild_store(
             log,
-            applier.live.layout,
+            applier.live.layouts,
             applier.store,
             chosen,
             up_to=applier.watermark,

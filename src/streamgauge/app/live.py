@@ -1,4 +1,4 @@
-"""What is served now: champions with their programs, and one layout that fits them all.
+"""What is served now: champions with their programs, and layouts that fit them all.
 
 The project file takes no part in it: an edited file changes what is trained next, never what is served.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from streamgauge.errors import ModelError
 from streamgauge.features.bind import BoundProgram
-from streamgauge.features.layout import Layout
+from streamgauge.features.layout import Layouts
 from streamgauge.features.predicates import holds
 from streamgauge.features.program import FeatureProgram
 from streamgauge.models.serving import Serving, serving_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """One model version and the policy version that decides with it, before they are bound to a layout.
+    """One model version and the policy version that decides with it, before they are bound to layouts.
 
     Attributes:
         registered: Its entry in the registry.
@@ -76,20 +76,20 @@ class LiveModel:
         version: Its registered version.
         loaded: The model version, its artefact and policy.
         serving: Whom it observes.
-        bound: Its program on the live layout.
-        rules: The program of its policy's rules on the live layout, or None.
+        bound: Its program on the live layouts.
+        rules: The program of its policy's rules on the live layouts, or None.
         scorer: Scores and explains.
     """
 
-    def __init__(self, loaded: LoadedModel, layout: Layout) -> None:
-        """Bind a model to the live layout and open its scorer."""
+    def __init__(self, loaded: LoadedModel, layouts: Layouts) -> None:
+        """Bind a model to the live layouts and open its scorer."""
         self.loaded = loaded
         self.name = loaded.artefact.name
         self.version = loaded.registered.version
         self.serving: Serving = serving_of(loaded.artefact)
         self.scorer = Scorer(loaded.artefact)
-        self.bound = BoundProgram.of(loaded.program, layout)
-        self.rules = None if loaded.rules is None else BoundProgram.of(loaded.rules, layout)
+        self.bound = BoundProgram.of(loaded.program, layouts)
+        self.rules = None if loaded.rules is None else BoundProgram.of(loaded.rules, layouts)
         places = {name: place for place, name in enumerate(loaded.program.names)}
         self._inputs = np.array([places[name] for name in loaded.artefact.features], np.intp)
         self._names = loaded.program.names
@@ -120,18 +120,18 @@ class LiveSet:
     """The models served together.
 
     Attributes:
-        layout: What every state keeps.
+        layouts: What every state keeps, by role.
         models: By name.
     """
 
     def __init__(self, loaded: Sequence[LoadedModel]) -> None:
-        """Bind the models to one layout.
+        """Bind the models to common layouts.
 
         Raises:
             DefinitionError: Two of them declare the same stream differently.
         """
-        self.layout = Layout.of([program for model in loaded for program in model.programs()])
-        self.models = {model.artefact.name: LiveModel(model, self.layout) for model in loaded}
+        self.layouts = Layouts.of([program for model in loaded for program in model.programs()])
+        self.models = {model.artefact.name: LiveModel(model, self.layouts) for model in loaded}
         self._of_stream: dict[str, list[LiveModel]] = {}
 
     @classmethod

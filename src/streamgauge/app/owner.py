@@ -118,7 +118,7 @@ class Owner:
         undo.callback(self._ledger.close)
         self._registry: Registry = wiring.open_registry(place)
         live = LiveSet.champions(self._registry)
-        self.project, warnings = streams_to_serve(self.project, live.layout, self._log.schemas())
+        self.project, warnings = streams_to_serve(self.project, live.layouts, self._log.schemas())
         self._warn(warnings)
         streams = self.project.streams
         for spec in streams.values():
@@ -130,7 +130,7 @@ class Owner:
         self._marker = ImportMarker(place.data / "import.pending")
         self.publisher = Publisher(clock.now_us, self.metrics)
         self._reloading = threading.Lock()
-        store = fitting_store(place, self._log, live.layout, progress)
+        store = fitting_store(place, self._log, live.layouts, progress)
         undo.callback(store.close)
         applier = Applier(self._log, store, live, self._book, cached=place.settings.engine.cached_entities)
         applier.pending |= unfinished_entities(self._log, self._marker)
@@ -139,7 +139,7 @@ class Owner:
         self.metrics.watch(self._log, self.engine, self.publisher, clock)
         self._importer = Importer(self._log, self.engine, self.intake, self._marker, place.settings.engine.workers)
         self._serve(live, store)
-        sweep(place, live.layout)
+        sweep(place, live.layouts)
         self._importer.settle(progress)
 
     @classmethod
@@ -313,10 +313,10 @@ class Owner:
             live = LiveSet.champions(self._registry)
             live.warm()
             old = self.engine.applier
-            if live.layout.digest == old.store.layout_digest:
+            if live.layouts.digest == old.store.layout_digest:
                 self.engine.on_engine(lambda: self._switch(live, old.store)).result()
                 return
-            store = fitting_store(self.place, self._log, live.layout, progress, old.watermark)
+            store = fitting_store(self.place, self._log, live.layouts, progress, old.watermark)
             try:
                 carried = carry_scores(old.store, store)
                 self.engine.on_engine(lambda: self._switch(live, store, carried)).result()

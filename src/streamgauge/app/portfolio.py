@@ -109,7 +109,7 @@ def _score(
     for number, (entity, data) in enumerate(zip(batch, applier.store.get_many(batch), strict=True)):
         row = None
         if data is not None and entity not in pending:
-            row = _from_state(applier, served, cut, data)
+            row = _from_state(served, cut, data)
         if row is None:
             try:
                 row = reader.read(Question(entity, cut.as_of, cut.position), served.bound).row
@@ -127,10 +127,10 @@ def _score(
     return _Scored(ids, scores.pd, scores.points, scores.margin, len(batch))
 
 
-def _from_state(applier: Applier, served: LiveModel, cut: _Cut, data: bytes) -> NDArray[np.float64] | None:
+def _from_state(served: LiveModel, cut: _Cut, data: bytes) -> NDArray[np.float64] | None:
     """Return the columns of an entity from its state, or None where the state is not what the cut sees."""
     try:
-        state = EntityState.decode(applier.live.layout, data)
+        state = EntityState.decode(served.bound.layout, data)
         if state.last_position > cut.position:
             return None
         return state.compute(served.bound, cut.as_of)

@@ -193,7 +193,7 @@ class Reader:
     def _state(self, entity: str) -> EntityState | None:
         try:
             data = self._store.get(entity)
-            return None if data is None else EntityState.decode(self._live.layout, data)
+            return None if data is None else EntityState.decode(self._live.layouts.of_entity(entity), data)
         except StateDamaged:
             return None
 

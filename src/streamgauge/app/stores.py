@@ -1,4 +1,4 @@
-"""The state store that fits a layout: opened where it is there, built from the log where it is not."""
+"""The state store that fits the layouts: opened where it is there, built from the log where it is not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from streamgauge.app import wiring
 from streamgauge.definitions.loader import load_project
 from streamgauge.errors import LogDamaged, StateDamaged
-from streamgauge.features.layout import Layout
+from streamgauge.features.layout import Layouts
 from streamgauge.features.rebuild import damaged_entities, rebuild_store
 from streamgauge.log.refused import contradictions
 
@@ -31,22 +31,22 @@ _CATCH_UP: Final = 5_000
 
 
 def fitting_store(
-    place: Place, log: Log, layout: Layout, progress: Callable[[str, int, int], None], up_to: int | None = None
+    place: Place, log: Log, layouts: Layouts, progress: Callable[[str, int, int], None], up_to: int | None = None
 ) -> StateStore:
-    """Open the store of a layout; build it from the log where it is new, damaged or was left unfinished.
+    """Open the store of some layouts; build it from the log where it is new, damaged or was left unfinished.
 
     Args:
         place: The project directory.
         log: Where states are built from.
-        layout: What every state keeps.
+        layouts: What every state keeps, by role.
         progress: Told how far a building is.
         up_to: The position to build to, where the rest is still to be applied; None for what an owner had applied
-            under another layout, else for the log's last.
+            under other layouts, else for the log's last.
 
     Raises:
         LogDamaged: The log ends before what was applied already.
     """
-    store = wiring.open_store(place, layout.digest)
+    store = wiring.open_store(place, layouts.digest)
 
     def tell(done: int, total: int) -> None:
         progress("rebuilding states", done, total)
@@ -69,13 +69,13 @@ def fitting_store(
     if last and not watermark and up_to is None:
         up_to = _carry_from_earlier(place, store, last)
     if store.stale or (last and not watermark and (up_to is not None or last > _CATCH_UP)):
-        if layout.streams:
-            rebuild_store(log, layout, store, up_to=up_to, workers=workers, progress=tell, on_rejected=tell_rejected)
+        if layouts.parts:
+            rebuild_store(log, layouts, store, up_to=up_to, workers=workers, progress=tell, on_rejected=tell_rejected)
         else:  # nothing is served: states come back from the log one by one, when an event needs them
             store.clear()
             store.put_batch({}, watermark=last if up_to is None else up_to)
     elif damaged:
-        rebuild_store(log, layout, store, damaged, up_to=watermark, workers=workers, progress=tell)
+        rebuild_store(log, layouts, store, damaged, up_to=watermark, workers=workers, progress=tell)
     return store
 
 
@@ -97,7 +97,7 @@ def prepare_store(
     new = [program for name in models if name not in live.models for program in serving_programs(project, name)]
     served = [program for model in live.models.values() for program in model.loaded.programs()]
     if new:
-        fitting_store(place, log, Layout.of([*served, *new]), progress, log.last_position()).close()
+        fitting_store(place, log, Layouts.of([*served, *new]), progress, log.last_position()).close()
 
 
 def carry_scores(source: StateStore, target: StateStore, after: int = 0) -> int:
@@ -140,9 +140,9 @@ def retire(place: Place, store: StateStore) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep(place: Place, layout: Layout) -> None:
+def sweep(place: Place, layouts: Layouts) -> None:
     """Drop the stores of other layouts that an earlier owner left behind."""
-    kept = wiring.store_folder(place, layout.digest)
+    kept = wiring.store_folder(place, layouts.digest)
     for folder in place.state.iterdir():
         if folder.is_dir() and folder != kept:
             shutil.rmtree(folder, ignore_errors=True)

@@ -76,7 +76,7 @@ class StreamSpec:
     Attributes:
         name: The stream's name: its class name.
         event_id: The name of the field holding the event's id, unique within stream and entity.
-        entity: The name of the field holding the entity's id; it is the entity's role.
+        entity: The name of the field holding the entity's id; it is the entity's role, the primary one of several.
         event_time: The name of the field holding the event time.
         fields: The payload fields in the order of their declaration.
         lateness_us: How long after its event time a record may become known.
@@ -84,6 +84,7 @@ class StreamSpec:
         feed: Whether the stream is a connection: before its first record aggregates are null, not 0.
         zone: The IANA zone of naive timestamps, or None where they are refused.
         doc: The class's docstring.
+        other_roles: The further fields that hold an entity's id, in order; then every role is a payload field too.
     """
 
     name: str
@@ -96,6 +97,12 @@ class StreamSpec:
     feed: bool = False
     zone: str | None = None
     doc: str = ""
+    other_roles: tuple[str, ...] = ()
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The fields that hold an entity's id, the primary one first."""
+        return (self.entity, *self.other_roles)
 
     def field(self, name: str) -> FieldSpec:
         """Return the payload field of that name.

@@ -78,6 +78,8 @@ class AggregateSpec:
         step: What a step of ``each`` computes: ``count`` or ``sum``.
         summary: How ``each`` summarizes its steps.
         threshold: The units that ``time_below``, ``since_below`` and ``each…below`` compare with (strictly below).
+        role: The role or pair (``card|merchant``) whose rows are read; empty for the stream's primary role. A
+            `FeatureProgram` names it always.
     """
 
     kind: str
@@ -93,6 +95,7 @@ class AggregateSpec:
     step: Literal["", "count", "sum"] = ""
     summary: Summary | Literal[""] = ""
     threshold: int = 0
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.features.chunks import CHUNK_RECORDS, in_chunks, in_order
+from streamgauge.features.compute import finish_rows
 from streamgauge.features.decode import SchemaBook
-from streamgauge.features.history import Observed, features_of
+from streamgauge.features.history import Observed, aggregate_part, features_of
 from streamgauge.features.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Protocol
 
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.events.record import Record
-    from streamgauge.features.bind import BoundProgram
+    from streamgauge.features.bind import BoundPart, BoundProgram
     from streamgauge.features.decode import Ints
 
     class EntityReader(Protocol):
@@ -45,6 +46,8 @@ class Requests:
         position: int64[m], the positions of the cuts.
         known: int64[m], the knowledge moments of knowledge cuts, µs; None for position cuts.
         observed: Each moment's observed event, or None.
+        others: By further role: its entities, each once, and int64[m], each moment's by its number among them. Under a
+            knowledge cut these see what was known strictly earlier.
     """
 
     entities: list[str]
@@ -53,6 +56,7 @@ class Requests:
     position: Ints
     known: Ints | None = None
     observed: Sequence[Observed | None] | None = None
+    others: Mapping[str, tuple[list[str], Ints]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -62,11 +66,11 @@ class Requests:
         position: Ints,
         known: Ints | None = None,
         observed: Sequence[Observed | None] | None = None,
+        others: Mapping[str, Sequence[str]] | None = None,
     ) -> Requests:
-        """Return the requests of moments given with their entities' keys."""
-        numbers: dict[str, int] = {}
-        entity = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
-        return cls(list(numbers), entity, t, position, known, observed)
+        """Return the requests of moments given with their entities' keys; ``others`` are those of further roles."""
+        further = {role: _numbered(named) for role, named in (others or {}).items()}
+        return cls(*_numbered(keys), t, position, known, observed, further)
 
     def __len__(self) -> int:
         """Return how many moments there are."""
@@ -90,13 +94,15 @@ def backfill(
 
     Args:
         log: The log.
-        bound: The program, bound to any layout that holds it.
+        bound: The program, bound to any layout that holds it; all its roles' entities are in the requests.
         requests: The moments.
         up_to: The last position that may be read, or None; no cut lets a later record be seen.
         workers: How many threads compute.
         chunk_records: About how many records are computed at a time.
         progress: Called with (moments done, moments in all).
     """
+    if len(bound.parts) > 1 or requests.others:
+        return _of_roles(log, bound, requests, up_to, workers, chunk_records, progress)
     book = SchemaBook(log.schema)
     answer = np.full((len(requests), bound.features), np.nan)
     order = np.argsort(requests.entity, kind="stable")
@@ -124,6 +130,75 @@ def backfill(
         if progress is not None:
             progress(done, len(requests))
     return answer
+
+
+def _of_roles(
+    log: EntityReader,
+    bound: BoundProgram,
+    requests: Requests,
+    up_to: int | None,
+    workers: int,
+    chunk_records: int,
+    progress: Callable[[int, int], None] | None,
+) -> NDArray[np.float64]:
+    """Read each role's entities in turn, then finish every row."""
+    aggregates = np.full((len(requests), bound.aggregates), np.nan)
+    done, total = 0, len(requests) * len(bound.parts)
+    for part in bound.parts:
+        for count in _part(log, part, requests, aggregates, up_to, workers, chunk_records):
+            done += count
+            if progress is not None:
+                progress(done * len(requests) // total, len(requests))
+    answer = np.empty((len(requests), bound.features))
+    finish_rows(bound, aggregates, answer)
+    return answer
+
+
+def _part(
+    log: EntityReader,
+    part: BoundPart,
+    requests: Requests,
+    aggregates: NDArray[np.float64],
+    up_to: int | None,
+    workers: int,
+    chunk_records: int,
+) -> Iterator[int]:
+    """Write what a part reads into the rows of aggregates; yield how many moments each chunk was."""
+    names, entity = requests.others.get(part.role, (requests.entities, requests.entity))
+    known, position = requests.known, requests.position
+    if part.role in requests.others and known is not None:
+        position = np.full(len(requests), -1, np.int64)
+    book = SchemaBook(log.schema)
+    order = np.argsort(entity, kind="stable")
+    starts = np.searchsorted(entity[order], np.arange(len(names) + 1))
+    number = {name: index for index, name in enumerate(names)}
+
+    def compute(groups: list[tuple[str, list[Record]]]) -> int:
+        owners = [number[name] for name, _ in groups]
+        rows = np.concatenate([order[starts[owner] : starts[owner + 1]] for owner in owners])
+        local = np.repeat(np.arange(len(owners)), [starts[owner + 1] - starts[owner] for owner in owners])
+        out = np.full((len(rows), aggregates.shape[1]), np.nan)
+        aggregate_part(
+            Timeline.of(part.layout, groups, book),
+            part,
+            local,
+            requests.t[rows],
+            None if known is None else known[rows],
+            position[rows],
+            None if requests.observed is None else [requests.observed[row] for row in rows.tolist()],
+            out,
+        )
+        aggregates[rows[:, None], part.outs] = out[:, part.outs]
+        return len(rows)
+
+    yield from in_order(compute, in_chunks(_with_absent(log, names, up_to), chunk_records), workers)
+
+
+def _numbered(keys: Sequence[str]) -> tuple[list[str], Ints]:
+    """Return the distinct keys, and int64[m], each key's number among them."""
+    numbers: dict[str, int] = {}
+    entity = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+    return list(numbers), entity
 
 
 def _with_absent(log: EntityReader, entities: Sequence[str], up_to: int | None) -> Iterator[tuple[str, list[Record]]]:

@@ -17,7 +17,7 @@ from streamgauge.definitions.specs import AggregateSpec, WindowSpec
 from streamgauge.errors import DefinitionError
 from streamgauge.features import opcodes as oc
 from streamgauge.features.expressions import ExpressionCode, compile_expressions
-from streamgauge.features.layout import Layout, StreamLayout, part_of
+from streamgauge.features.layout import EMPTY, Layout, Layouts, StreamLayout, part_of
 from streamgauge.features.program import FeatureProgram
 
 IntArray = NDArray[np.int64]
@@ -92,38 +92,103 @@ class BoundStream:
 
 
 @dataclass(frozen=True, slots=True)
-class BoundProgram:
-    """A program bound to a layout.
+class BoundPart:
+    """What a program reads of one role or pair: evaluated over the state of that role's entity.
 
     Attributes:
-        program: The program.
-        layout: The layout it is bound to.
+        role: The role or pair.
+        layout: The layout of its states.
         streams: The tables of the streams it reads, in the layout's order.
-        expressions: The code that makes features of aggregates.
+        outs: int64[a], the columns of the program's row of aggregates that it writes.
     """
 
-    program: FeatureProgram
+    role: str
     layout: Layout
     streams: tuple[BoundStream, ...]
-    expressions: ExpressionCode = field(repr=False)
+    outs: IntArray = field(repr=False)
 
     @classmethod
-    def of(cls, program: FeatureProgram, layout: Layout) -> BoundProgram:
-        """Bind a program.
+    def of(cls, program: FeatureProgram, role: str, layout: Layout) -> BoundPart:
+        """Bind what a program reads of a role.
 
         Raises:
             ValueError: The layout does not hold a stream, column, condition or accumulator of the program.
             DefinitionError: An aggregate that the kernel does not have.
         """
+        own = [(out, agg) for out, agg in enumerate(program.aggregates) if agg.role == role]
         streams = []
         for index, stream in enumerate(layout.streams):
-            numbered = [(out, agg) for out, agg in enumerate(program.aggregates) if agg.stream == stream.stream.name]
+            numbered = [(out, agg) for out, agg in own if agg.stream == stream.stream.name]
             if numbered:
                 streams.append(_Binder(stream, index).bind(numbered))
-        bound = {stream.name for stream in streams}
-        if missing := {agg.stream for agg in program.aggregates} - bound:
+        if missing := {agg.stream for _, agg in own} - {stream.name for stream in streams}:
             raise ValueError(f"The layout does not keep {', '.join(sorted(missing))}, which the program reads.")
-        return cls(program, layout, tuple(streams), compile_expressions(program.expressions))
+        return cls(role, layout, tuple(streams), np.array([out for out, _ in own], np.int64))
+
+    def scratch_size(self, events: int) -> int:
+        """Return the scratch length that serves every stream, where none has more live events than that."""
+        return max((stream.scratch_size(events) for stream in self.streams), default=1)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundProgram:
+    """A program bound to layouts: a part for each role it reads, then the expressions, once, over all parts' row.
+
+    Attributes:
+        program: The program.
+        parts: What it reads of each role, sorted by role.
+        expressions: The code that makes features of aggregates.
+    """
+
+    program: FeatureProgram
+    parts: tuple[BoundPart, ...]
+    expressions: ExpressionCode = field(repr=False)
+
+    @classmethod
+    def of(cls, program: FeatureProgram, layouts: Layouts | Layout) -> BoundProgram:
+        """Bind a program.
+
+        Args:
+            program: The program.
+            layouts: The layouts of every role it reads; or just the layout, where it reads one role.
+
+        Raises:
+            ValueError: A layout does not hold a role, stream, column, condition or accumulator of the program.
+            DefinitionError: An aggregate that the kernel does not have.
+        """
+        roles = program.roles
+        if isinstance(layouts, Layout):
+            if len(roles) > 1:
+                raise ValueError(f"The program reads {', '.join(roles)}: bind it to `Layouts`.")
+            layouts = Layouts(tuple((role, layouts) for role in roles))
+        parts = []
+        for role in roles:
+            layout = layouts.role(role)
+            if layout is None:
+                raise ValueError(f"The layouts do not keep {role}, which the program reads.")
+            parts.append(BoundPart.of(program, role, layout))
+        return cls(program, tuple(parts), compile_expressions(program.expressions))
+
+    @property
+    def only(self) -> BoundPart:
+        """The part of a program that reads one role.
+
+        Raises:
+            ValueError: It reads several.
+        """
+        if len(self.parts) > 1:
+            raise ValueError(f"The program reads {', '.join(part.role for part in self.parts)}: evaluate its parts.")
+        return self.parts[0] if self.parts else _NOTHING
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of a program that reads one role."""
+        return self.only.layout
+
+    @property
+    def streams(self) -> tuple[BoundStream, ...]:
+        """The tables of a program that reads one role."""
+        return self.only.streams
 
     @property
     def aggregates(self) -> int:
@@ -136,8 +201,11 @@ class BoundProgram:
         return len(self.program.names)
 
     def scratch_size(self, events: int) -> int:
-        """Return the scratch length that serves every stream, where none has more live events than that."""
-        return max((stream.scratch_size(events) for stream in self.streams), default=1)
+        """Return the scratch length that serves every part, where no stream has more live events than that."""
+        return max((part.scratch_size(events) for part in self.parts), default=1)
+
+
+_NOTHING: Final = BoundPart("", EMPTY, (), np.empty(0, np.int64))
 
 
 class _Binder:

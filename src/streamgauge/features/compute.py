@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
-from streamgauge.features.bind import BoundProgram
+from streamgauge.features.bind import BoundPart, BoundProgram
 from streamgauge.features.expressions import finish
 from streamgauge.features.kernel import evaluate_stream
 from streamgauge.features.layout import StreamLayout
@@ -60,7 +60,7 @@ def compute_one(
     """Return the features of one entity at one moment.
 
     Args:
-        bound: The program.
+        bound: The program, which reads one role.
         streams: The live events by stream; every stream of the bound layout.
         t: The moment, µs.
         observed: The observed event's stream and row, or None.
@@ -69,12 +69,35 @@ def compute_one(
     Returns:
         float64[features], null is NaN.
     """
-    if scratch is None:
-        scratch = np.empty(bound.scratch_size(max((one.count for one in streams.values()), default=0)), np.int64)
     aggs = np.empty((1, bound.aggregates), np.float64)
     out = np.empty((1, bound.features), np.float64)
-    row = aggs[0]
-    for tables in bound.streams:
+    evaluate_part(bound.only, streams, t, aggs[0], observed, scratch)
+    finish_rows(bound, aggs, out)
+    features: FloatArray = out[0]
+    return features
+
+
+def evaluate_part(
+    part: BoundPart,
+    streams: Mapping[str, StreamArrays],
+    t: int,
+    row: FloatArray,
+    observed: tuple[str, int] | None = None,
+    scratch: IntArray | None = None,
+) -> None:
+    """Write what a part of a program reads of its role's entity into the program's row of aggregates.
+
+    Args:
+        part: The part.
+        streams: The entity's live events by stream; every stream of the part's layout.
+        t: The moment, µs.
+        row: float64[aggregates] of the whole program; the part's columns are written.
+        observed: The observed event's stream and row among this entity's events (-1 for none), or None.
+        scratch: A buffer of at least `BoundPart.scratch_size`; made where absent.
+    """
+    if scratch is None:
+        scratch = np.empty(part.scratch_size(max((one.count for one in streams.values()), default=0)), np.int64)
+    for tables in part.streams:
         one = streams[tables.name]
         skip = observed[1] if observed is not None and observed[0] == tables.name else -1
         evaluate_stream(
@@ -92,9 +115,6 @@ def compute_one(
             scratch,
             row,
         )
-    finish_rows(bound, aggs, out)
-    features: FloatArray = out[0]
-    return features
 
 
 def finish_rows(bound: BoundProgram, aggs: FloatArray, out: FloatArray) -> None:

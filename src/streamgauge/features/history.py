@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamgauge.events.record import Record
-    from streamgauge.features.bind import BoundProgram, BoundStream
+    from streamgauge.features.bind import BoundPart, BoundProgram, BoundStream
     from streamgauge.features.decode import Ints, SchemaBook
     from streamgauge.features.identity import Verdict
     from streamgauge.features.layout import Layout
@@ -90,11 +90,11 @@ def features_of(
     position: Ints,
     observed: Sequence[Observed | None] | None,
 ) -> NDArray[np.float64]:
-    """Return features of many entities at many moments.
+    """Return features of many entities of one role at many moments.
 
     Args:
         timeline: The entities' records.
-        bound: The program, bound to the timeline's layout.
+        bound: The program, which reads one role, bound to the timeline's layout.
         entity: int64[m], each moment's entity by its number in the timeline.
         t: int64[m], the moments, µs.
         known: int64[m], the knowledge moments, µs; None for position cuts.
@@ -104,26 +104,50 @@ def features_of(
     Returns:
         float64[m, features], NaN for null.
     """
-    if bound.layout.digest != timeline.layout.digest:
+    aggregates = np.full((len(t), bound.aggregates), np.nan)
+    aggregate_part(timeline, bound.only, entity, t, known, position, observed, aggregates)
+    out = np.empty((len(t), bound.features), np.float64)
+    finish_rows(bound, aggregates, out)
+    return out
+
+
+def aggregate_part(
+    timeline: Timeline,
+    part: BoundPart,
+    entity: Ints,
+    t: Ints,
+    known: Ints | None,
+    position: Ints,
+    observed: Sequence[Observed | None] | None,
+    out: NDArray[np.float64],
+) -> None:
+    """Write what a part of a program reads, of many entities at many moments, into the program's rows of aggregates.
+
+    Args:
+        timeline: The records of the part's entities.
+        part: The part, bound to the timeline's layout.
+        entity: int64[m], each moment's entity of the part's role by its number in the timeline.
+        t: int64[m], the moments, µs.
+        known: int64[m], the knowledge moments, µs; None for position cuts.
+        position: int64[m], the positions of the cuts; -1 with ``known`` for what was known strictly earlier.
+        observed: Each moment's observed event, or None.
+        out: float64[m, aggregates] of the whole program; the part's columns are written.
+    """
+    if part.layout.digest != timeline.layout.digest:
         raise ValueError("The program is bound to another layout than the records were decoded for.")
     first, second = (position, np.zeros(len(t), np.int64)) if known is None else (known, position)
-    keys = [_observed_keys(timeline, tables.name, entity, observed) for tables in bound.streams]
+    keys = [_observed_keys(timeline, tables.name, entity, observed) for tables in part.streams]
     order = _order_of(entity, first, second)
     if order is not None:
         entity, first, second, t = entity[order], first[order], second[order], t[order]
         keys = [of_stream[order] for of_stream in keys]
     offsets = np.searchsorted(entity, np.arange(len(timeline.entities) + 1))
-    aggregates = np.full((len(t), bound.aggregates), np.nan)
-    for tables, of_stream in zip(bound.streams, keys, strict=True):
+    aggregates = out if order is None else np.empty_like(out)
+    for tables, of_stream in zip(part.streams, keys, strict=True):
         stream = timeline.streams[tables.index]
         _sweep_stream(stream, tables, (first, second, t, of_stream), offsets, known is not None, aggregates)
-    out = np.empty((len(t), bound.features), np.float64)
-    finish_rows(bound, aggregates, out)
-    if order is None:
-        return out
-    answer = np.empty_like(out)
-    answer[order] = out
-    return answer
+    if order is not None:
+        out[order[:, None], part.outs] = aggregates[:, part.outs]
 
 
 def _order_of(entity: Ints, first: Ints, second: Ints) -> Ints | None:

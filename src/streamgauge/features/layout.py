@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamgauge.definitions.roles import role_of
 from streamgauge.definitions.schema import FieldSpec, StreamSpec
 from streamgauge.definitions.specs import AggregateSpec, Tree
 from streamgauge.errors import DefinitionError
 from streamgauge.features.conditions import compile_conditions, run_conditions, words_of
 from streamgauge.features.opcodes import FOLD_WIDTH
-from streamgauge.features.program import FeatureProgram
+from streamgauge.features.program import FeatureProgram, needed_of
 
 LAYOUT_VERSION: Final = 1
 """Raised by any change of what a state keeps under an equal layout."""
@@ -129,7 +130,7 @@ class StreamLayout:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What an entity's state keeps, of each stream, in order of the streams' names.
+    """What the state of an entity of one role keeps, of each stream, in order of the streams' names.
 
     Attributes:
         streams: The streams' layouts.
@@ -145,21 +146,32 @@ class Layout:
         object.__setattr__(self, "digest", hashlib.sha256(text.encode()).hexdigest())
 
     @classmethod
-    def of(cls, programs: Sequence[FeatureProgram]) -> Layout:
+    def of(cls, programs: Sequence[FeatureProgram], role: str | None = None) -> Layout:
         """Return the layout that some programs need together.
+
+        Args:
+            programs: The programs.
+            role: The role whose states it is for; it may be left out where the programs read one role only.
 
         Raises:
             DefinitionError: Two programs declare the same stream or field differently.
+            ValueError: No role is named, and the programs read several.
         """
-        names = sorted({stream.name for program in programs for stream in program.streams})
+        if role is None:
+            roles = sorted({name for program in programs for name in program.roles})
+            if len(roles) > 1:
+                raise ValueError(f"The programs read {', '.join(roles)}: make `Layouts` of them.")
+            role = roles[0] if roles else ""
+        specs: dict[str, list[StreamSpec]] = {}
+        aggregates: dict[str, set[AggregateSpec]] = {}
+        for program in programs:
+            for stream in program.streams:
+                read = [agg for agg in program.aggregates if (agg.stream, agg.role) == (stream.name, role)]
+                if read:
+                    specs.setdefault(stream.name, []).append(needed_of(stream, read))
+                    aggregates.setdefault(stream.name, set()).update(read)
         return cls(
-            tuple(
-                StreamLayout.of(
-                    _merged([stream for program in programs for stream in program.streams if stream.name == name]),
-                    sorted({agg for program in programs for agg in program.aggregates if agg.stream == name}, key=repr),
-                )
-                for name in names
-            )
+            tuple(StreamLayout.of(_merged(specs[name]), sorted(aggregates[name], key=repr)) for name in sorted(specs))
         )
 
     def index(self, stream: str) -> int:
@@ -184,6 +196,53 @@ class Layout:
             }
             for layout in self.streams
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Layouts:
+    """What the states of every role keep: one layout for each role or pair that a program reads.
+
+    Attributes:
+        parts: The layouts with their roles, sorted by role.
+        digest: The hex SHA-256 over all of them.
+    """
+
+    parts: tuple[tuple[str, Layout], ...]
+    digest: str = field(init=False, compare=False)
+    _by_role: Mapping[str, Layout] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Compute the digest once."""
+        text = _text([(role, layout.digest) for role, layout in self.parts])
+        object.__setattr__(self, "digest", hashlib.sha256(text.encode()).hexdigest())
+        object.__setattr__(self, "_by_role", dict(self.parts))
+
+    @classmethod
+    def of(cls, programs: Sequence[FeatureProgram]) -> Layouts:
+        """Return the layouts that some programs need together.
+
+        Raises:
+            DefinitionError: Two programs declare the same stream or field differently.
+        """
+        roles = sorted({role for program in programs for role in program.roles})
+        return cls(tuple((role, Layout.of(programs, role)) for role in roles))
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles and pairs that a program reads, sorted."""
+        return tuple(self._by_role)
+
+    def role(self, name: str) -> Layout | None:
+        """Return the layout of a role, None where no program reads it."""
+        return self._by_role.get(name)
+
+    def of_entity(self, key: str) -> Layout:
+        """Return the layout of an entity's state by the entity's key; an empty one where no program reads its role."""
+        return self._by_role.get(role_of(key), EMPTY)
+
+    def streams(self) -> list[StreamLayout]:
+        """Return the layouts of every role's streams."""
+        return [stream for _, layout in self.parts for stream in layout.streams]
 
 
 def evaluate_conditions(layout: StreamLayout, units: IntArray) -> MaskArray:
@@ -246,3 +305,7 @@ def _merged(specs: Sequence[StreamSpec]) -> StreamSpec:
 
 def _text(value: Any) -> str:  # noqa: ANN401 - anything JSON can hold
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+EMPTY: Final = Layout(())
+"""The layout of a state that keeps nothing but who was seen."""

@@ -47,36 +47,47 @@ class FeatureProgram:
         found: set[AggregateSpec] = set()
         for feature in features:
             _collect(feature.expression, found)
-        aggregates = tuple(sorted(found, key=lambda spec: _text(_aggregate_form(spec))))
-        number = {spec: index for index, spec in enumerate(aggregates)}
+        primary = {name: stream.entity for name, stream in streams.items()}
+        read = {spec: replace(spec, role=spec.role or primary[spec.stream]) for spec in found}
+        aggregates = tuple(sorted(set(read.values()), key=lambda spec: _text(_aggregate_form(spec, primary))))
+        place = {spec: index for index, spec in enumerate(aggregates)}
+        number = {spec: place[named] for spec, named in read.items()}
         return cls(
             names=tuple(feature.name for feature in features),
             expressions=tuple(_numbered(feature.expression, number) for feature in features),
             aggregates=aggregates,
             streams=tuple(
-                _needed(streams[name], [spec for spec in aggregates if spec.stream == name])
+                needed_of(streams[name], [spec for spec in aggregates if spec.stream == name])
                 for name in sorted({spec.stream for spec in aggregates})
             ),
         )
 
     def canonical(self) -> dict[str, Any]:
         """Return the program as JSON-able values; `from_canonical` makes it a program again."""
+        primary = {stream.name: stream.entity for stream in self.streams}
         return {
             "names": list(self.names),
             "expressions": json.loads(_text(self.expressions)),
-            "aggregates": [_aggregate_form(spec) for spec in self.aggregates],
-            "streams": [json.loads(_text(asdict(stream))) for stream in self.streams],
+            "aggregates": [_aggregate_form(spec, primary) for spec in self.aggregates],
+            "streams": [_stream_form(stream) for stream in self.streams],
         }
 
     @classmethod
     def from_canonical(cls, form: Mapping[str, Any]) -> FeatureProgram:
         """Return the program that `canonical` described."""
+        streams = tuple(_stream_of(stream) for stream in form["streams"])
+        primary = {stream.name: stream.entity for stream in streams}
         return cls(
             names=tuple(form["names"]),
             expressions=tuple(_tree(expression) for expression in form["expressions"]),
-            aggregates=tuple(_aggregate_of(spec) for spec in form["aggregates"]),
-            streams=tuple(_stream_of(stream) for stream in form["streams"]),
+            aggregates=tuple(_aggregate_of(spec, primary) for spec in form["aggregates"]),
+            streams=streams,
         )
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles and pairs whose rows are read, sorted."""
+        return tuple(sorted({spec.role for spec in self.aggregates}))
 
     def categories(self) -> dict[str, tuple[str, ...]]:
         """Return the features that are categories: their levels in order of their codes, none for an open category."""
@@ -126,7 +137,7 @@ def _numbered(tree: Tree, number: Mapping[AggregateSpec, int]) -> Tree:
     return (tree[0], *(_numbered(part, number) if isinstance(part, tuple) else part for part in tree[1:]))
 
 
-def _needed(stream: StreamSpec, aggregates: Sequence[AggregateSpec]) -> StreamSpec:
+def needed_of(stream: StreamSpec, aggregates: Sequence[AggregateSpec]) -> StreamSpec:
     """Return the stream with the fields those aggregates read, without what cannot change a value."""
     names: set[str] = set()
     for spec in aggregates:
@@ -141,18 +152,27 @@ def _text(value: Any) -> str:  # noqa: ANN401 - anything JSON can hold
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def _aggregate_form(spec: AggregateSpec) -> dict[str, Any]:
+def _aggregate_form(spec: AggregateSpec, primary: Mapping[str, str]) -> dict[str, Any]:
     form: dict[str, Any] = json.loads(_text(asdict(spec)))
+    if spec.role == primary[spec.stream]:
+        del form["role"]
     return {name: value for name, value in form.items() if value not in (None, "", False, 0)}
 
 
-def _aggregate_of(form: Mapping[str, Any]) -> AggregateSpec:
-    values = dict(form)
+def _aggregate_of(form: Mapping[str, Any], primary: Mapping[str, str]) -> AggregateSpec:
+    values = {"role": primary[form["stream"]], **form}
     values["window"] = WindowSpec(**values["window"])
     for name in ("where", "subset"):
         if name in values:
             values[name] = _tree(values[name])
     return AggregateSpec(**values)
+
+
+def _stream_form(stream: StreamSpec) -> dict[str, Any]:
+    form: dict[str, Any] = json.loads(_text(asdict(stream)))
+    if not stream.other_roles:
+        del form["other_roles"]
+    return form
 
 
 def _stream_of(form: Mapping[str, Any]) -> StreamSpec:
@@ -166,7 +186,7 @@ def _stream_of(form: Mapping[str, Any]) -> StreamSpec:
         )
         for field in form["fields"]
     )
-    return StreamSpec(**{**form, "fields": fields})
+    return StreamSpec(**{**form, "fields": fields, "other_roles": tuple(form.get("other_roles", ()))})
 
 
 def _tree(form: Any) -> Any:  # noqa: ANN401 - a nested list becomes a nested tuple

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+from streamgauge.definitions.roles import role_of
 from streamgauge.errors import StateDamaged
 from streamgauge.features.build import fill_state
 from streamgauge.features.chunks import CHUNK_RECORDS, in_chunks, in_order
@@ -17,14 +19,14 @@ if TYPE_CHECKING:
 
     from streamgauge.events.record import Record
     from streamgauge.features.identity import Verdict
-    from streamgauge.features.layout import Layout
+    from streamgauge.features.layout import Layouts
     from streamgauge.features.store import StateStore
     from streamgauge.log.port import Log
 
 
 def rebuild_store(  # noqa: PLR0913 - what is rebuilt, and who is told of what
     log: Log,
-    layout: Layout,
+    layouts: Layouts,
     store: StateStore,
     entities: Sequence[str] | None = None,
     *,
@@ -43,8 +45,8 @@ def rebuild_store(  # noqa: PLR0913 - what is rebuilt, and who is told of what
 
     Args:
         log: The log.
-        layout: What to keep.
-        store: Where to write; its layout must be this one.
+        layouts: What to keep, by role; entities of a role that no program reads get none, and lose the one they have.
+        store: Where to write; it must have been opened for these layouts.
         entities: The entities to rebuild, or None for all.
         up_to: The position to rebuild to, or None for the log's last.
         workers: How many threads work beside the one that reads.
@@ -56,25 +58,36 @@ def rebuild_store(  # noqa: PLR0913 - what is rebuilt, and who is told of what
     Returns:
         The log's position up to which the states are rebuilt.
     """
-    if store.layout_digest != layout.digest:
-        raise ValueError("The store was opened for another layout than the states are to be built for.")
+    if store.layout_digest != layouts.digest:
+        raise ValueError("The store was opened for other layouts than the states are to be built for.")
     position = log.last_position() if up_to is None else up_to
-    names = log.entities() if entities is None else list(entities)
+    if entities is None:
+        names = [entity for role in layouts.roles for entity in log.entities(role)]
+    else:
+        names = [entity for entity in entities if layouts.role(role_of(entity)) is not None]
+        store.delete([entity for entity in entities if layouts.role(role_of(entity)) is None])
     if entities is None:
         store.clear()
     book = SchemaBook(log.schema)
 
     def build(groups: list[tuple[str, list[Record]]]) -> tuple[dict[str, bytes], list[tuple[Record, Verdict]]]:
-        timeline = Timeline.of(layout, groups, book)
-        states = {
-            name: fill_state(EntityState(layout), timeline, number, book).encode()
-            for number, name in enumerate(timeline.entities)
-        }
-        rejected = [(groups[number][1][index], verdict) for (number, index), verdict in timeline.rejected.items()]
+        states: dict[str, bytes] = {}
+        rejected: list[tuple[Record, Verdict]] = []
+        for _, same in groupby(groups, key=lambda group: role_of(group[0])):
+            together = list(same)
+            layout = layouts.of_entity(together[0][0])
+            timeline = Timeline.of(layout, together, book)
+            states |= {
+                name: fill_state(EntityState(layout), timeline, number, book).encode()
+                for number, name in enumerate(timeline.entities)
+            }
+            rejected += [
+                (together[number][1][index], verdict) for (number, index), verdict in timeline.rejected.items()
+            ]
         return states, rejected
 
     done = 0
-    groups = log.read_by_entity(None if entities is None else names, position)
+    groups = log.read_by_entity(names, position)
     for states, rejected in in_order(build, in_chunks(groups, chunk_records), workers):
         if rejected and on_rejected is not None:
             on_rejected(rejected)

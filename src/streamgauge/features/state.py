@@ -12,7 +12,7 @@ from streamgauge.errors import BeyondState
 from streamgauge.events.record import DELETE, Record
 from streamgauge.features import codec
 from streamgauge.features.build import fill_state
-from streamgauge.features.compute import compute_one
+from streamgauge.features.compute import evaluate_part, finish_rows
 from streamgauge.features.identity import Entry, Verdict, begin, judge, remembered, revise
 from streamgauge.features.layout import evaluate_conditions
 from streamgauge.features.stream_state import StreamState
@@ -21,7 +21,7 @@ from streamgauge.features.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamgauge.features.bind import BoundProgram
+    from streamgauge.features.bind import BoundPart, BoundProgram
     from streamgauge.features.decode import SchemaBook
     from streamgauge.features.layout import Layout
 
@@ -132,7 +132,7 @@ class EntityState:
         """Return the features as of a moment, knowing all that was applied.
 
         Args:
-            bound: The program, bound to this state's layout.
+            bound: The program, which reads one role, bound to this state's layout.
             t: The moment, µs.
             observed: The stream and id of the observed event, which `prior` leaves out.
 
@@ -142,14 +142,43 @@ class EntityState:
         Raises:
             BeyondState: The moment, or the observed event, is older than what is kept.
         """
+        aggregates = np.empty((1, bound.aggregates), np.float64)
+        out = np.empty((1, bound.features), np.float64)
+        self.evaluate(bound.only, t, aggregates[0], observed)
+        finish_rows(bound, aggregates, out)
+        features: NDArray[np.float64] = out[0]
+        return features
+
+    def evaluate(
+        self,
+        part: BoundPart,
+        t: int,
+        row: NDArray[np.float64],
+        observed: tuple[str, str] | None = None,
+        *,
+        primary: bool = True,
+    ) -> None:
+        """Write what a part of a program reads of this entity into the program's row of aggregates.
+
+        Args:
+            part: The part, bound to this state's layout.
+            t: The moment, µs.
+            row: float64[aggregates] of the whole program.
+            observed: The stream and id of the observed event, which `prior` leaves out.
+            primary: Whether this is the observed event's primary entity. At its other entities an event that is not
+                there has not been applied yet, rather than been forgotten.
+
+        Raises:
+            BeyondState: The moment, or the observed event, is older than what is kept.
+        """
         if t < self.answers_from:
             raise BeyondState(f"The state answers from {self.answers_from} µs on, not as of {t}: read it from the log.")
-        if bound.layout is not self.layout and bound.layout.digest != self.layout.digest:
+        if part.layout is not self.layout and part.layout.digest != self.layout.digest:
             raise ValueError("The program is bound to another layout than the state keeps.")
-        for tables in bound.streams:
+        for tables in part.streams:
             if tables.name not in self.streams:
                 self.streams[tables.name] = StreamState(self.layout.streams[tables.index], 0)
-        return compute_one(bound, self.streams, t, self._observed(observed))
+        evaluate_part(part, self.streams, t, row, self._observed(observed, primary=primary))
 
     def holds(self, stream: str, event_id: str) -> bool:
         """Return whether an event that is still remembered exists: its highest revision is no delete."""
@@ -194,7 +223,7 @@ class EntityState:
             values = units[0].take(stream.layout.column_fields)
             stream.insert(record.event_id, record.event_time, record.sequence, mask, values)
 
-    def _observed(self, observed: tuple[str, str] | None) -> tuple[str, int] | None:
+    def _observed(self, observed: tuple[str, str] | None, *, primary: bool) -> tuple[str, int] | None:
         """Return the observed event's stream and its number among the live events, -1 for a deleted one."""
         if observed is None:
             return None
@@ -203,7 +232,7 @@ class EntityState:
         entry = None if stream is None else stream.entries.get(event_id)
         if stream is None:
             return name, -1
-        if stream.forgot if entry is None else entry.event_time <= stream.folded_last:
+        if stream.forgot and primary if entry is None else entry.event_time <= stream.folded_last:
             raise BeyondState(
                 f"The state no longer holds the observed event {event_id} of {name}: read it from the log."
             )
