@@ -10,7 +10,6 @@ from streamgauge.definitions.estimators import (
     FoldSplit,
     Forest,
     Logistic,
-    Protected,
     Sklearn,
     TimeSplit,
 )
@@ -21,6 +20,7 @@ from streamgauge.definitions.label import Label
 from streamgauge.definitions.model import Model
 from streamgauge.definitions.observe import at, every
 from streamgauge.definitions.policy import Policy, decline, refer
+from streamgauge.definitions.protected import Protected
 from streamgauge.definitions.sampling import Downsample
 
 __all__ = [

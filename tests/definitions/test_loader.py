@@ -34,29 +34,8 @@ class Card(sg.Features, entity=Payment.card):
     merchants = Payment.all.distinct(Payment.merchant, over=["1h", "24h"])
 '''
 
-CHURN = '''\
-"""Subscription churn."""
-import streamgauge as sg
 
-
-class Charge(sg.Event):
-    """A renewal attempt."""
-
-    id: sg.EventId
-    customer: sg.Entity
-    at: sg.EventTime
-    paid: sg.Flag
-
-
-churned = sg.Label(bad_without=Charge.where(Charge.paid), within="35d", settle="1d")
-
-
-class Person(sg.Protected, entity=Charge.customer):  # <-
-    sex: sg.Category
-'''
-
-
-@pytest.mark.parametrize(("source", "what"), [(FRAUD, "several entities"), (CHURN, "sg.Protected")])
+@pytest.mark.parametrize(("source", "what"), [(FRAUD, "several entities")])
 def test_a_project_of_a_later_version_is_refused_by_name(source: str, what: str, file_refusal: Refusal) -> None:
     error = file_refusal(source)
 

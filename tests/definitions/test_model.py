@@ -216,10 +216,3 @@ def test_what_is_not_there_yet_is_refused_by_name(name: str, refusal: Refusal) -
 
     assert isinstance(error, NotBuiltYet)
     assert name in error.message
-
-
-def test_protected_attributes_are_refused_by_name(refusal: Refusal) -> None:
-    error = refusal("class Person(sg.Protected, entity=Movement.account):  # <-\n    sex: sg.Category\n")
-
-    assert isinstance(error, NotBuiltYet)
-    assert "sg.Protected (class Person) is not there yet" in error.message

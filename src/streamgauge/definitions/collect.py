@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from streamgauge.definitions.place import Place, refuse
 
-Group = Literal["events", "features", "labels", "models", "policies"]
+Group = Literal["events", "features", "labels", "models", "policies", "protected"]
 
 
 @dataclass(slots=True)
@@ -20,6 +20,7 @@ class Collection:
     labels: dict[str, Any] = field(default_factory=dict)
     models: dict[str, Any] = field(default_factory=dict)
     policies: dict[str, Any] = field(default_factory=dict)
+    protected: dict[str, Any] = field(default_factory=dict)
 
 
 current: Final[ContextVar[Collection | None]] = ContextVar("current", default=None)
@@ -31,6 +32,7 @@ _NOUNS: Final = {
     "labels": "label",
     "models": "model",
     "policies": "policy",
+    "protected": "class of protected attributes",
 }
 
 

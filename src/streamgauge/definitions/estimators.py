@@ -193,14 +193,6 @@ class Sklearn(Estimator):
         raise not_yet(f'sg.Sklearn("{path}")')
 
 
-class Protected:
-    """Not there yet: attributes that no model input can name."""
-
-    def __init_subclass__(cls, *, entity: Entity) -> None:
-        """Refuse, by name."""
-        raise not_yet(f"sg.Protected (class {cls.__name__})")
-
-
 class Split:
     """A declared split."""
 

@@ -120,6 +120,7 @@ def _project(found: Collection, namespace: dict[str, Any], name: str, text: str,
         models=models,
         policies={model: policy.spec for model, policy in found.policies.items()},
         source=text,
+        protected=dict(found.protected),
     )
 
 

@@ -15,6 +15,7 @@ from streamgauge.definitions.fields import Category, Field, Flag, Integer, Money
 from streamgauge.definitions.label import Label
 from streamgauge.definitions.observe import Grid
 from streamgauge.definitions.place import Place, here, refuse, shown
+from streamgauge.definitions.protected import is_protected
 from streamgauge.definitions.sampling import Downsample
 from streamgauge.definitions.specs import FeatureSpec, LabelSpec, ModelSpec, ObserveSpec
 from streamgauge.errors import close_match
@@ -156,6 +157,13 @@ def _input(item: object, place: Place) -> tuple[FeatureSpec, ...]:
         return item.__definition__.features
     if isinstance(item, Field):
         return (observed(item, place),)
+    if is_protected(item):
+        raise refuse(
+            f"features= has {shown(item)}, which holds protected attributes: no model reads them. Take it out; the "
+            "fairness report compares them with the model's scores.",
+            place,
+            argument="features",
+        )
     if isinstance(item, Feature | Windows):
         parts = [item] if isinstance(item, Feature) else [part for _, part in item.features.values()]
         if any(part.named is None for part in parts):

@@ -34,7 +34,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from streamgauge.definitions.schema import StreamSpec
+from streamgauge.definitions.schema import FieldSpec, StreamSpec
 
 Tree: TypeAlias = tuple[Any, ...]
 
@@ -283,6 +283,30 @@ class PolicySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtectedSpec:
+    """Attributes of people that no model reads.
+
+    Attributes:
+        name: The class's name.
+        entity: The role they belong to.
+        fields: The attributes; any of them may be null.
+        doc: The class's docstring.
+        line: The line of the project file that declares them.
+    """
+
+    name: str
+    entity: str
+    fields: tuple[FieldSpec, ...]
+    doc: str = ""
+    line: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes' names in order."""
+        return tuple(field.name for field in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectSpec:
     """A whole project file, checked.
 
@@ -294,6 +318,7 @@ class ProjectSpec:
         models: The models by name.
         policies: The policies by the name of their model.
         source: The text of the file.
+        protected: The classes of protected attributes by name.
     """
 
     name: str
@@ -303,3 +328,4 @@ class ProjectSpec:
     models: dict[str, ModelSpec]
     policies: dict[str, PolicySpec] = field(default_factory=dict)
     source: str = ""
+    protected: dict[str, ProtectedSpec] = field(default_factory=dict)
