@@ -1,4 +1,4 @@
-"""Where the states of entities live between events: one value per entity, beside the outbox of scores."""
+"""Where the states of entities live between checkpoints: one value per entity, beside the outbox of scores."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ class StateStore(Protocol):
     """The states of all entities under one layout, the watermark they stand at, and scores still to be published.
 
     One process writes; any thread of it, and other processes, may read meanwhile. A read sees whole batches only.
+    A batch of records writes its scores and the position it was applied to (`applied`); states follow at checkpoints
+    and say themselves how far they go. Every record up to `watermark` is in the stored states; those of an entity after
+    that, up to `applied`, may have to be read from the log on top of its stored state (`streamgauge.app.fresh`).
     States are never the only copy of anything: a store that is lost, damaged or of another layout is rebuilt from the
     log (`streamgauge.features.rebuild`).
     """
@@ -30,7 +33,7 @@ class StateStore(Protocol):
 
     @property
     def unclean(self) -> bool:
-        """Whether the last owner did not close the store: its values should be checked before they are trusted."""
+        """Whether the last owner died before it had written a state: check the values before they are trusted."""
 
     def get(self, entity: str) -> bytes | None:
         """Return one entity's state, or None where there is none, or not the one that was written.
@@ -42,15 +45,24 @@ class StateStore(Protocol):
     def get_many(self, entities: Sequence[str]) -> list[bytes | None]:
         """Return several states, as of one moment, in the order asked for."""
 
-    def put_batch(self, states: Mapping[str, bytes], outbox: Sequence[bytes] = (), watermark: int | None = None) -> int:
-        """Write states, append to the outbox and move the watermark, durably and all or nothing.
+    def put_batch(
+        self,
+        states: Mapping[str, bytes],
+        outbox: Sequence[bytes] = (),
+        watermark: int | None = None,
+        applied: int | None = None,
+    ) -> int:
+        """Write states, append to the outbox and move both positions, all or nothing.
 
-        Called once for each batch of records applied, and only after the log holds them.
+        Called once for each batch of records applied and for each part of a checkpoint, and only after the log holds
+        the records. What was written outlives the process; what a machine that goes down takes with it is noticed when
+        the store is opened (`stale`), and built again.
 
         Args:
             states: Encoded states by entity.
             outbox: What is to be published, in order.
-            watermark: The position of the last record that the states hold; None leaves it where it is.
+            watermark: The position up to which every record is in the states; None leaves it where it is.
+            applied: The position of the last record that was applied and published; None leaves it where it is.
 
         Returns:
             The number of the newest entry of the outbox, 0 while there never was one.
@@ -62,6 +74,13 @@ class StateStore(Protocol):
 
     def watermark(self) -> int:
         """Return the position up to which all records are in the states, 0 in the beginning.
+
+        Raises:
+            StateDamaged: It is not what was written.
+        """
+
+    def applied(self) -> int:
+        """Return the position up to which all records were applied and published; never less than the watermark.
 
         Raises:
             StateDamaged: It is not what was written.
@@ -83,7 +102,7 @@ class StateStore(Protocol):
         """Drop the states of some entities."""
 
     def clear(self) -> None:
-        """Drop every state and set the watermark to 0; numbers of the outbox go on."""
+        """Drop every state and set both positions to 0; numbers of the outbox go on."""
 
     def renew(self, why: str) -> None:
         """Put a damaged store aside, and go on with an empty and stale one."""

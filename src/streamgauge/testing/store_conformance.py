@@ -47,6 +47,33 @@ class StateStoreConformance:
         assert store.watermark() == 9
         store.close()
 
+    def test_a_batch_is_applied_before_its_states_are_stored(self, tmp_path: Path) -> None:
+        """Scores and the applied position come with each batch, states and the watermark at checkpoints."""
+        store = self.open_store(tmp_path, "a" * 64)
+        assert store.applied() == 0
+        store.put_batch({}, [b"score"], applied=7)
+        assert (store.applied(), store.watermark()) == (7, 0)
+        store.put_batch({"account:1": b"one"}, watermark=5)
+        store.close()
+        again = self.open_store(tmp_path, "a" * 64)
+        assert (again.applied(), again.watermark()) == (7, 5)
+        again.put_batch({}, watermark=9)
+        assert again.applied() == 9
+        again.clear()
+        assert (again.applied(), again.watermark()) == (0, 0)
+        again.close()
+
+    def test_many_entries_of_the_outbox_are_read_from_any_number(self, tmp_path: Path) -> None:
+        """A batch may hold thousands."""
+        store = self.open_store(tmp_path, "a" * 64)
+        bodies = [str(number).encode() for number in range(1, 1_001)]
+        assert store.put_batch({}, bodies) == store.outbox_newest()
+        numbered = store.outbox_after(0, 10_000)
+        assert [body for _, body in numbered] == bodies
+        for at in (0, 1, 255, 256, 257, 998):
+            assert store.outbox_after(numbered[at][0], 3) == numbered[at + 1 : at + 4]
+        store.close()
+
     def test_numbers_of_the_outbox_rise_and_are_read_in_order(self, tmp_path: Path) -> None:
         """A reader resumes after the number that it saw last."""
         store = self.open_store(tmp_path, "a" * 64)

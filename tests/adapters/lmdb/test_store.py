@@ -51,19 +51,40 @@ def test_the_outbox_keeps_its_newest_entries(tmp_path: Path) -> None:
     store.close()
 
 
-def test_an_owner_that_died_is_noticed(tmp_path: Path) -> None:
+def killed(folder: Path, writes: str) -> None:
+    """Open a store in a process of its own, write, and die."""
     program = (
         "import os, sys; from pathlib import Path; from streamgauge.adapters.lmdb.store import LmdbStateStore\n"
-        "store = LmdbStateStore(Path(sys.argv[1]), 'a' * 64)\n"
-        "store.put_batch({'account:1': b'one'}, [b'score'], watermark=5)\n"
-        "os._exit(9)\n"
+        f"store = LmdbStateStore(Path(sys.argv[1]), 'a' * 64)\n{writes}\nos._exit(9)\n"
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    subprocess.run([sys.executable, "-c", program, str(folder)], check=False)
+
+
+def test_what_a_killed_owner_wrote_is_there(tmp_path: Path) -> None:
+    killed(tmp_path, "store.put_batch({'account:1': b'one'}, [b'score'], watermark=5)")
+    store = LmdbStateStore(tmp_path, LAYOUT)
+    assert (store.stale, store.get("account:1"), store.watermark()) == ("", b"one", 5)
+    assert not store.unclean
+    store.close()
+
+
+def test_an_owner_that_died_before_it_wrote_a_state_is_noticed(tmp_path: Path) -> None:
+    killed(tmp_path, "store.put_batch({'account:1': b'one'}, watermark=5)")
+    killed(tmp_path, "store.put_batch({}, [b'score'], applied=6)")
     store = LmdbStateStore(tmp_path, LAYOUT)
     assert store.unclean
-    assert (store.get("account:1"), store.watermark()) == (b"one", 5)
+    assert (store.get("account:1"), store.watermark(), store.applied()) == (b"one", 5, 6)
     store.close()
     assert not LmdbStateStore(tmp_path, LAYOUT).unclean
+
+
+def test_after_the_machine_went_down_the_store_is_stale(tmp_path: Path) -> None:
+    killed(tmp_path, "store.put_batch({'account:1': b'one'}, watermark=5)")
+    store = LmdbStateStore(tmp_path, LAYOUT, boot="the next")
+    assert "machine" in store.stale
+    assert (store.get("account:1"), store.watermark()) == (None, 0)
+    store.close()
+    assert LmdbStateStore(tmp_path, LAYOUT, boot="one after it").stale == ""
 
 
 def test_a_file_that_is_no_store_is_put_aside(tmp_path: Path) -> None:

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
-import zlib
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import lmdb
 
+from streamgauge.adapters.lmdb.values import (
+    big,
+    bodies_of,
+    checked,
+    entity_of,
+    key_of,
+    packed,
+    read_number,
+    state_of,
+    value_of,
+)
 from streamgauge.errors import SettingsError, StateDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-FORMAT: Final = b"2"
+FORMAT: Final = b"3"
 """Changes when the keys or values of the file do."""
 
 _Result = TypeVar("_Result")
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_PROVEN: Final = "proven"
 _FIRST_MAP: Final = 1 << 28
-_LONGEST_KEY: Final = 500
 _PAGE: Final = 1_000
-_CHECK: Final = 4
 _OPEN: Final = "open"
+_TOGETHER: Final = 128
+"""How many entries of the outbox share a value."""
+
 _BROKEN: Final = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -37,14 +50,17 @@ _BROKEN: Final = (
 class LmdbStateStore:
     """A `streamgauge.features.store.StateStore` in a folder of its own.
 
-    Every commit is synced, so what is on disk is a whole batch even after a power cut; a file that is damaged all the
-    same is put aside (``broken-1``, …) and the store starts empty and `stale`. LMDB trusts its pages, and may take the
-    process with it where one is damaged; so a file that was not closed is walked through before LMDB sees it. Every
-    value has a checksum over its key and itself. Read transactions last for one lookup or one page of keys. The map
-    grows by itself; readers in other processes follow.
+    Commits are not synced: what a process wrote is in the system's memory when the process dies. A machine that goes
+    down may lose pages, so the file of another boot that was not closed is dropped, and the store starts empty and
+    `stale`; so it does where the file is damaged, which is then put aside (``broken-1``, …). LMDB trusts its pages, and
+    may take the process with it where one is damaged; so a file whose last owner died before it had written a state is
+    walked through before LMDB sees it. Every value has a checksum over its key and itself. Read transactions last for
+    one lookup or one page of keys. The map grows by itself; readers in other processes follow.
     """
 
-    def __init__(self, folder: Path, layout_digest: str, *, readonly: bool = False, keep: int = 100_000) -> None:
+    def __init__(
+        self, folder: Path, layout_digest: str, *, readonly: bool = False, keep: int = 100_000, boot: str | None = None
+    ) -> None:
         """Open or create the store.
 
         Args:
@@ -52,6 +68,7 @@ class LmdbStateStore:
             layout_digest: The layout of the states to be written (`streamgauge.features.layout.Layout.digest`).
             readonly: For processes that only read; they neither create, check nor drop anything.
             keep: How many entries the outbox holds at least before the oldest are dropped.
+            boot: What names this run of the machine; None asks the system.
 
         Raises:
             SettingsError: Read-only, and there is no store.
@@ -67,6 +84,8 @@ class LmdbStateStore:
         self.unclean = False
         self._closed = False
         self._broken = False
+        self._boot = _boot() if boot is None else boot
+        self._proven = False
         if readonly and not (self._folder / "data.mdb").exists():
             raise SettingsError(f"There is no state store in {self._folder}. Start its owner first: `streamgauge run`.")
         if not readonly:
@@ -87,12 +106,12 @@ class LmdbStateStore:
 
     def get_many(self, entities: Sequence[str]) -> list[bytes | None]:
         """Return several states, as of one moment, in the order asked for."""
-        keys = [_key(entity) for entity in entities]
+        keys = [key_of(entity) for entity in entities]
 
         def read(txn: lmdb.Transaction) -> list[bytes | None]:
             found = [txn.get(key, db=self._states) for key in keys]
             pairs = zip(keys, found, strict=True)
-            return [None if value is None else _state(key, bytes(value)) for key, value in pairs]
+            return [None if value is None else state_of(key, bytes(value)) for key, value in pairs]
 
         return self._read(read)
 
@@ -100,21 +119,30 @@ class LmdbStateStore:
         """Return the position up to which all records are in the states, 0 in the beginning."""
         return self._number(b"watermark")
 
+    def applied(self) -> int:
+        """Return the position up to which all records were applied and published."""
+
+        def read(txn: lmdb.Transaction) -> int:
+            return max(read_number(txn, self._meta, key) for key in (b"applied", b"watermark"))
+
+        return self._read(read)
+
     def outbox_after(self, number: int, limit: int) -> list[tuple[int, bytes]]:
         """Return up to ``limit`` entries with greater numbers, in order."""
 
         def read(txn: lmdb.Transaction) -> list[tuple[int, bytes]]:
             found: list[tuple[int, bytes]] = []
             cursor = txn.cursor(db=self._outbox)
-            if limit > 0 and cursor.set_range(_big(number + 1)):
+            if limit > 0 and cursor.set_range(big(number + 1)):
                 for key, value in cursor.iternext():
-                    body = _sound(bytes(key), bytes(value))
-                    if body is None:
-                        continue
-                    found.append((int.from_bytes(key, "big"), body))
+                    last = int.from_bytes(key, "big")
+                    bodies = bodies_of(bytes(key), bytes(value))
+                    first = last - len(bodies) + 1
+                    skipped = max(0, number + 1 - first)
+                    found += list(enumerate(bodies[skipped:], first + skipped))
                     if len(found) >= limit:
                         break
-            return found
+            return found[:limit]
 
         return self._read(read)
 
@@ -123,7 +151,7 @@ class LmdbStateStore:
         start = b""
         while True:
             page = self._page(start)
-            yield from (name for key, value in page if (name := _entity(key, value)) is not None)
+            yield from (name for key, value in page if (name := entity_of(key, value)) is not None)
             if len(page) < _PAGE:
                 return
             start = page[-1][0] + b"\0"
@@ -132,29 +160,38 @@ class LmdbStateStore:
         """Return the number of the newest entry of the outbox, 0 while there never was one."""
         return self._number(b"outbox")
 
-    def put_batch(self, states: Mapping[str, bytes], outbox: Sequence[bytes] = (), watermark: int | None = None) -> int:
-        """Write states, append to the outbox and move the watermark, durably and all or nothing."""
-        items = [(_key(entity), entity, state) for entity, state in states.items()]
+    def put_batch(
+        self,
+        states: Mapping[str, bytes],
+        outbox: Sequence[bytes] = (),
+        watermark: int | None = None,
+        applied: int | None = None,
+    ) -> int:
+        """Write states, append to the outbox and move both positions, all or nothing."""
+        items = sorted((key_of(entity), entity, state) for entity, state in states.items())
+        values = [(key, value_of(key, entity, state)) for key, entity, state in items]
+        moved = {b"watermark": watermark, b"applied": applied}
 
         def write(txn: lmdb.Transaction) -> int:
-            for key, entity, state in items:
-                txn.put(key, _value(key, entity, state), db=self._states)
-            number = _read_number(txn, self._meta, b"outbox")
+            for key, value in values:
+                txn.put(key, value, db=self._states)
+            number = read_number(txn, self._meta, b"outbox")
             if outbox:
-                for body in outbox:
-                    number += 1
-                    txn.put(_big(number), _checked(_big(number), body), db=self._outbox, append=True)
-                txn.put(b"outbox", _checked(b"outbox", _big(number)), db=self._meta)
-                self._drop_oldest(txn, number - self._keep, 2 * len(outbox))
-            if watermark is not None:
-                txn.put(b"watermark", _checked(b"watermark", _big(watermark)), db=self._meta)
+                number = self._publish(txn, number, outbox)
+            for name, position in moved.items():
+                if position is not None:
+                    txn.put(name, checked(name, big(position)), db=self._meta)
             return number
 
-        return self._write(write)
+        number = self._write(write)
+        if states and not self._proven:
+            self._proven = True
+            self._mark()
+        return number
 
     def delete(self, entities: Sequence[str]) -> None:
         """Drop the states of some entities."""
-        keys = [_key(entity) for entity in entities]
+        keys = [key_of(entity) for entity in entities]
 
         def write(txn: lmdb.Transaction) -> None:
             for key in keys:
@@ -163,11 +200,12 @@ class LmdbStateStore:
         self._write(write)
 
     def clear(self) -> None:
-        """Drop every state and set the watermark to 0; numbers of the outbox go on."""
+        """Drop every state and set both positions to 0; numbers of the outbox go on."""
 
         def write(txn: lmdb.Transaction) -> None:
             txn.drop(self._states, delete=False)
-            txn.put(b"watermark", _checked(b"watermark", _big(0)), db=self._meta)
+            for name in (b"watermark", b"applied"):
+                txn.put(name, checked(name, big(0)), db=self._meta)
 
         self._write(write)
 
@@ -177,6 +215,8 @@ class LmdbStateStore:
             return
         self._closed = True
         with self._writing, self._mapping:
+            if not (self._readonly or self._broken):
+                self._env.sync(force=True)
             self._env.close()
         if not (self._readonly or self._broken):
             (self._folder / _OPEN).unlink(missing_ok=True)
@@ -189,9 +229,17 @@ class LmdbStateStore:
             self._open()
 
     def _suspect(self) -> None:
-        """Walk through a file that was not closed, and put it aside where it is damaged."""
-        self.unclean = (self._folder / _OPEN).exists()
-        if not self.unclean or not (self._folder / "data.mdb").exists():
+        """Judge a file that was not closed: drop it, trust it, or walk through it and put it aside if it is damaged."""
+        left = self._folder / _OPEN
+        if not left.exists() or not (self._folder / "data.mdb").exists():
+            return
+        boot, _, proven = left.read_text("utf-8", "replace").partition(" ")
+        if boot != self._boot:
+            (self._folder / "data.mdb").unlink()
+            self.stale = "The machine went down before all states were on its disk."
+            return
+        self.unclean = proven != _PROVEN
+        if not self.unclean:
             return
         from lmdb.verify import VerifyError, verify
 
@@ -213,6 +261,7 @@ class LmdbStateStore:
             readonly=self._readonly,
             readahead=False,
             lock=True,
+            sync=False,
         )
         try:
             self._check_length()
@@ -252,7 +301,7 @@ class LmdbStateStore:
             self.stale = f"The state store has format {found.decode()}, this version writes {FORMAT.decode()}."
         elif layout and layout != self.layout_digest.encode():
             self.stale = f"The states were written under layout {layout.decode()[:12]}, not {self.layout_digest[:12]}."
-        (self._folder / _OPEN).touch()
+        self._mark()
         if self.stale:
             self.clear()
 
@@ -261,6 +310,21 @@ class LmdbStateStore:
             txn.put(b"layout", self.layout_digest.encode(), db=self._meta)
 
         self._write(write)
+
+    def _mark(self) -> None:
+        """Note that the store is open, in which run of the machine, and whether it was written to and held."""
+        (self._folder / _OPEN).write_text(f"{self._boot} {_PROVEN if self._proven else ''}", "utf-8")
+
+    def _publish(self, txn: lmdb.Transaction, number: int, outbox: Sequence[bytes]) -> int:
+        """Append to the outbox after its newest number, some entries a value, and return the newest number."""
+        for start in range(0, len(outbox), _TOGETHER):
+            together = outbox[start : start + _TOGETHER]
+            number += len(together)
+            key = big(number)
+            txn.put(key, checked(key, packed(together)), db=self._outbox, append=True)
+        txn.put(b"outbox", checked(b"outbox", big(number)), db=self._meta)
+        self._drop_oldest(txn, number - self._keep, 2 * len(outbox))
+        return number
 
     def _drop_all(self, txn: lmdb.Transaction) -> None:
         for db in (self._states, self._outbox, self._meta):
@@ -297,7 +361,7 @@ class LmdbStateStore:
         return self._read(read)
 
     def _number(self, key: bytes) -> int:
-        return self._read(lambda txn: _read_number(txn, self._meta, key))
+        return self._read(lambda txn: read_number(txn, self._meta, key))
 
     def _read(self, read: Callable[[lmdb.Transaction], _Result]) -> _Result:
         """Run a short read transaction, following a map that another process has grown.
@@ -345,54 +409,9 @@ class LmdbStateStore:
         )
 
 
-def _big(number: int) -> bytes:
-    return number.to_bytes(8, "big")
-
-
-def _checked(key: bytes, value: bytes) -> bytes:
-    """Return a value behind its checksum, which is over the key too: no value passes under another key."""
-    return zlib.crc32(value, zlib.crc32(key)).to_bytes(_CHECK, "little") + value
-
-
-def _sound(key: bytes, value: bytes) -> bytes | None:
-    """Return a value without its checksum, None where it is not the one that was written under the key."""
-    body = value[_CHECK:]
-    return body if value[:_CHECK] == zlib.crc32(body, zlib.crc32(key)).to_bytes(_CHECK, "little") else None
-
-
-def _read_number(txn: lmdb.Transaction, db: lmdb._Database, key: bytes) -> int:
-    value = txn.get(key, db=db)
-    if value is None:
-        return 0
-    number = _sound(key, bytes(value))
-    if number is None:
-        raise lmdb.CorruptedError(f"its {key.decode()} is not what was written")
-    return int.from_bytes(number, "big")
-
-
-def _key(entity: str) -> bytes:
-    """Return the entity itself, or 0xFF (which begins no UTF-8 text) and a hash where it is longer than LMDB's keys."""
-    key = entity.encode()
-    return key if len(key) <= _LONGEST_KEY else b"\xff" + hashlib.blake2b(key, digest_size=32).digest()
-
-
-def _value(key: bytes, entity: str, state: bytes) -> bytes:
-    if key[:1] != b"\xff":
-        return _checked(key, state)
-    name = entity.encode()
-    return _checked(key, len(name).to_bytes(4, "big") + name + state)
-
-
-def _state(key: bytes, value: bytes) -> bytes | None:
-    body = _sound(key, value)
-    if body is None or key[:1] != b"\xff":
-        return body
-    return body[4 + int.from_bytes(body[:4], "big") :]
-
-
-def _entity(key: bytes, value: bytes) -> str | None:
-    """Return the entity of an entry, None where it is spelled in a value that is not the one that was written."""
-    if key[:1] != b"\xff":
-        return key.decode("utf-8", "replace")
-    body = _sound(key, value)
-    return None if body is None else body[4 : 4 + int.from_bytes(body[:4], "big")].decode()
+def _boot() -> str:
+    """Return what names this run of the machine; where the system does not say, none is the same as another."""
+    try:
+        return _BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        return uuid.uuid4().hex
