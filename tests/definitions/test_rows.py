@@ -6,7 +6,6 @@ import pytest
 
 from streamgauge.definitions.loader import load_source
 from streamgauge.definitions.specs import AggregateSpec, WindowSpec
-from streamgauge.errors import NotBuiltYet
 from tests.definitions.conftest import STREAMS, Refusal
 
 DAY = 86_400_000_000
@@ -63,6 +62,27 @@ SPECS = {
     ),
     "Movement.all.each('7d', times=4).sum(Movement.amount).below(-1)": AggregateSpec(
         "each", "Movement", DAYS_7, field="amount", decimals=2, times=4, step="sum", summary="below", threshold=-100
+    ),
+    "Movement.all.median(Movement.amount, over='7d')": AggregateSpec(
+        "quantile", "Movement", DAYS_7, field="amount", decimals=2, quantile=5 * 10**11
+    ),
+    "Movement.all.quantile(Movement.amount, 0.1, over='7d')": AggregateSpec(
+        "quantile", "Movement", DAYS_7, field="amount", decimals=2, quantile=10**11
+    ),
+    "Movement.all.quantile(Movement.days, 1, over='7d')": AggregateSpec(
+        "quantile", "Movement", DAYS_7, field="days", quantile=10**12
+    ),
+    "Movement.all.streak(Movement.paid, over='7d')": AggregateSpec(
+        "streak", "Movement", DAYS_7, subset=("eq", ("field", "paid"), ("int", 1))
+    ),
+    "Movement.all.decayed_sum(Movement.amount, half_life='1d', over='7d')": AggregateSpec(
+        "decayed_sum", "Movement", DAYS_7, field="amount", decimals=2, half_life_us=DAY
+    ),
+    "Movement.all.each('7d', times=4).max(Movement.amount).mean()": AggregateSpec(
+        "each", "Movement", DAYS_7, field="amount", decimals=2, times=4, step="max", summary="mean"
+    ),
+    "Movement.all.each('7d', times=4).distinct(Movement.payee).below(2)": AggregateSpec(
+        "each", "Movement", DAYS_7, field="payee", times=4, step="distinct", summary="below", threshold=2
     ),
     "Movement.all.count(over='last 3', reach='7d')": AggregateSpec("count", "Movement", WindowSpec("last", 7 * DAY, 3)),
 }
@@ -122,7 +142,24 @@ MISTAKES = {
     "long level slope": ("all.level(Movement.amount).slope(over='366d')", "longer than 365d"),
     "threshold": ("all.level(Movement.amount).time_below(0.001, over='7d')", "more decimals than Movement.amount"),
     "since below": ("all.level(Movement.amount).since_below(0.001)", "more decimals than Movement.amount"),
-    "no steps": ("all.each('7d', times=0)", "times=0; it may be 1 to 1000"),
+    "life of a median": ("all.median(Movement.amount, over='life')", 'median has no "life" window'),
+    "life of a quantile": ("all.quantile(Movement.amount, 0.9, over='life')", 'quantile has no "life" window'),
+    "life of a streak": ("all.streak(Movement.paid, over='life')", 'streak has no "life" window'),
+    "life of a decay": ("all.decayed_sum(Movement.amount, half_life='1d', over='life')", 'decayed_sum has no "life"'),
+    "quantile of nothing": ("all.quantile(Movement.amount, 0, over='7d')", "q above 0 and at most 1, not 0"),
+    "percentile": ("all.quantile(Movement.amount, 95, over='7d')", "q above 0 and at most 1, not 95"),
+    "long quantile": ("all.quantile(Movement.amount, 1 / 3, over='7d')", "more than 12 decimals"),
+    "quantile of a text": ("all.quantile(Movement.amount, '0.9', over='7d')", "quantile cannot go with '0.9'"),
+    "median of a key": ("all.median(Movement.payee, over='7d')", "median takes a number"),
+    "streak of a number": ("all.streak(Movement.amount, over='7d')", "streak takes a condition"),
+    "half a day": ("all.decayed_sum(Movement.amount, half_life='half', over='7d')", "half_life 'half' is no duration"),
+    "faded": (
+        "all.decayed_sum(Movement.amount, half_life='1d', over='41d')",
+        'decayed_sum over "41d" looks back more than 40 half-lives',
+    ),
+    "no steps": ("all.each('7d', times=0)", "times=0; it may be 1 to 128"),
+    "too many steps": ("all.each('7d', times=129)", "times=129; it may be 1 to 128"),
+    "median step": ("all.each('7d', times=2).median(Movement.amount)", 'Each has no "median"'),
     "last as a step": ("all.each('last 3', times=2)", "The step of each 'last 3' is no duration"),
     "long steps": ("all.each('3650d', times=3)", "further back than 10000d"),
     "sum of a key in steps": ("all.each('7d', times=2).sum(Movement.payee)", "sum takes a number"),
@@ -136,22 +173,6 @@ MISTAKES = {
 @pytest.mark.parametrize(("expression", "message"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistaken_aggregate_is_named_with_its_line(expression: str, message: str, refusal: Refusal) -> None:
     assert message in refusal(f"x = Movement.{expression}  # <-\n").message
-
-
-NOT_YET = {
-    "median": "median(Movement.amount, over='7d')",
-    "quantile": "quantile(Movement.amount, 0.9, over='7d')",
-    "streak": "streak(Movement.paid, over='7d')",
-    "decayed_sum": "decayed_sum(Movement.amount, half_life='7d', over='30d')",
-}
-
-
-@pytest.mark.parametrize("name", NOT_YET)
-def test_an_aggregate_that_is_not_there_yet_is_refused_by_name(name: str, refusal: Refusal) -> None:
-    error = refusal(f"x = Movement.all.{NOT_YET[name]}  # <-\n")
-
-    assert isinstance(error, NotBuiltYet)
-    assert f"The aggregate {name} is not there yet" in error.message
 
 
 @pytest.mark.parametrize(

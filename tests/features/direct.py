@@ -14,6 +14,7 @@ from streamgauge.definitions.schema import NULL, StreamSpec
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Tree
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.compute import StreamArrays, compute_one
+from streamgauge.features.decay import HALVING
 from streamgauge.features.kernel_moments import fold_events
 from streamgauge.features.layout import Layout, evaluate_conditions
 from streamgauge.features.program import FeatureProgram
@@ -137,6 +138,15 @@ def _direct(  # noqa: C901, PLR0911, PLR0912 - the law's table, an aggregate at 
         return None if silent else float(sum(x)) / scale
     if spec.kind == "distinct":
         return None if silent else float(len(set(x)))
+    if spec.kind == "streak":
+        matched = [holds(spec.subset, event) for event in rows]
+        return None if silent else float(next((i for i, kept in enumerate(matched[::-1]) if not kept), n))
+    if spec.kind == "decayed_sum":
+        parts = [(t - event.time) // SECOND * 64 // (spec.half_life_us // SECOND) for event in rows]
+        weighed = [
+            value * (HALVING[part % 64] >> (part // 64)) for value, part in zip(x, parts, strict=True) if part < 2560
+        ]
+        return None if silent else float(sum(weighed)) / float(scale * 2**62)
     if spec.kind == "share":
         part = [event for event in rows if holds(spec.subset, event)]
         weigh = len if spec.field is None else (lambda some: sum(event.values[spec.field] for event in some))
@@ -162,6 +172,8 @@ def _direct(  # noqa: C901, PLR0911, PLR0912 - the law's table, an aggregate at 
         return float(cross) * 86400.0 / float(over * scale)
     if n == 0:
         return None
+    if spec.kind == "quantile":
+        return float(sorted(x)[max(1, -(-spec.quantile * n // 10**12)) - 1]) / float(scale)
     if spec.kind.startswith("time_since"):
         return float(t - rows[0 if spec.kind.endswith("first") else -1].time) / 1e6
     return moment(spec.kind, x, scale)
@@ -181,14 +193,21 @@ def moment(kind: str, x: list[int], scale: int) -> float | None:
 
 def _each(spec: AggregateSpec, live: list[Happening], t: int, feed: bool) -> float | None:
     width, scale = spec.window.width_us, int(10**spec.decimals)
-    steps = []
+    steps, x = [], []
     for number in range(spec.times):
         end = t - number * width
         if feed and (not live or end < live[0].time):
             continue
         rows = [event for event in live if end - width < event.time <= end and holds(spec.where, event)]
         values = [event.values[spec.field] for event in rows if spec.field in event.values] if spec.field else []
-        steps.append(len(rows) if spec.step == "count" else sum(values))
+        if spec.step in {"min", "max", "first", "last"}:
+            if not values:
+                continue
+            picked = {"min": min(values), "max": max(values), "first": values[0], "last": values[-1]}
+            steps.append(picked[spec.step])
+        else:
+            steps.append({"count": len(rows), "sum": sum(values), "distinct": len(set(values))}[spec.step])
+        x.append(-number)
     n = len(steps)
     if n == 0 or any(abs(value) > 2**56 for value in steps):
         return None
@@ -197,7 +216,6 @@ def _each(spec: AggregateSpec, live: list[Happening], t: int, feed: bool) -> flo
     if spec.summary == "below":
         return float(sum(value < spec.threshold for value in steps))
     if spec.summary == "slope":
-        x = [-number for number in range(n)]
         over = n * sum(v * v for v in x) - sum(x) ** 2
         cross = n * sum(a * b for a, b in zip(x, steps, strict=True)) - sum(x) * sum(steps)
         return float(cross) / float(over * scale) if n > 1 else None

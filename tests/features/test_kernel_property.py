@@ -30,6 +30,7 @@ WINDOWS = [
     WindowSpec("last", 20 * SECOND, 3),
 ]
 LIFE = WindowSpec("life")
+STEPS = [("count", None), ("distinct", "who"), *((step, "amount") for step in ("sum", "min", "max", "first", "last"))]
 
 
 def catalogue() -> list[AggregateSpec]:
@@ -57,16 +58,20 @@ def catalogue() -> list[AggregateSpec]:
                 AggregateSpec(f"gap_{kind}", "Move", window, where, prior) for kind in ("mean", "median", "max", "std")
             ]
             specs += [AggregateSpec("slope", "Move", window, where, prior, "amount", 2)]
+            specs += [AggregateSpec("streak", "Move", window, where, prior, subset=SUBSET)]
+            specs += [
+                AggregateSpec("quantile", "Move", window, where, prior, "amount", 2, quantile=q)
+                for q in (5 * 10**11, 1, 10**12)
+            ]
+            specs += [AggregateSpec("decayed_sum", "Move", window, where, prior, "amount", 2, half_life_us=SECOND)]
         for window in WINDOWS[:2]:
             specs += [
                 AggregateSpec(f"level_{kind}", "Move", window, where, prior, "balance", 2, threshold=5)
                 for kind in ("mean", "min", "max", "std", "slope", "time_below", "since_below")
             ]
         specs += [AggregateSpec("level_now", "Move", LIFE, where, prior, "balance", 2)]
-        for summary, (step, name) in itertools.product(
-            ("sum", "mean", "std", "min", "max", "slope", "below"), (("count", None), ("sum", "amount"))
-        ):
-            decimals = 2 if name else 0
+        for summary, (step, name) in itertools.product(("sum", "mean", "std", "min", "max", "slope", "below"), STEPS):
+            decimals = 0 if step in {"count", "distinct"} else 2
             window = WindowSpec("duration", 10 * SECOND)
             below = 2 if summary == "below" else 0
             specs += [

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise, takewhile
 
 from streamgauge.definitions.schema import FieldKind, FieldSpec
 from streamgauge.definitions.specs import AggregateSpec
@@ -18,6 +20,7 @@ from tests.oracles.events import Event, Seen
 SECOND = 1_000_000
 DAY_SECONDS = 86_400.0
 STEP_LIMIT = 2**56
+NOTHING_IS_ZERO = {"count", "distinct", "sum", "streak", "decayed_sum"}
 rn = float
 
 
@@ -42,21 +45,20 @@ def observed(spec: AggregateSpec, seen: Seen) -> float | None:
 def rows_aggregate(spec: AggregateSpec, seen: Seen) -> float | None:
     """Return an aggregate of rows."""
     events = seen.up_to_now(spec.stream, prior=spec.prior)
-    if not events and spec.kind in {"count", "distinct", "sum"} and seen.streams[spec.stream].feed:
+    if not events and spec.kind in NOTHING_IS_ZERO and seen.streams[spec.stream].feed:
         return None
     rows = [event for event in _window(spec, events, seen.t) if keeps(spec.where, event.values)]
     if spec.kind == "count":
         return rn(len(rows))
-    if spec.kind.startswith("time_since_"):
-        return over(seen.t - rows[0 if spec.kind == "time_since_first" else -1].time, SECOND) if rows else None
-    if spec.kind.startswith("gap_"):
-        return _gap(spec.kind, [b.time - a.time for a, b in pairwise(rows)])
+    if spec.kind.startswith(("time_since_", "gap_")):
+        return _of_times(spec.kind, rows, seen.t)
     if spec.kind == "share":
         return _share(spec, rows)
     if spec.kind == "top_share":
         return _top_share(spec, rows)
-    if spec.kind == "slope":
-        return _slope(spec, rows, seen.t)
+    if spec.kind == "streak":
+        matches = [keeps(spec.subset, row.values) for row in rows]
+        return rn(len(list(takewhile(bool, reversed(matches)))))
     return _of_values(spec, rows, seen)
 
 
@@ -69,6 +71,8 @@ def _window(spec: AggregateSpec, events: Sequence[Event], t: int) -> Sequence[Ev
 
 def _of_values(spec: AggregateSpec, rows: Sequence[Event], seen: Seen) -> float | None:
     assert spec.field is not None
+    if spec.kind in {"slope", "decayed_sum"}:
+        return (_slope if spec.kind == "slope" else _decayed_sum)(spec, rows, seen.t)
     field = seen.streams[spec.stream].field(spec.field)
     values = [value for row in rows if (value := row.values[spec.field]) is not None]
     n, scale = len(values), 10**spec.decimals
@@ -82,6 +86,9 @@ def _of_values(spec: AggregateSpec, rows: Sequence[Event], seen: Seen) -> float 
         return over(sum(values), n * scale)
     if spec.kind == "std":
         return deviation(n, sum(values), sum(value * value for value in values), scale)
+    if spec.kind == "quantile":
+        rank = max(1, math.ceil(Fraction(spec.quantile, 10**12) * n))
+        return over(sorted(values)[rank - 1], scale)
     picked = {"min": min(values), "max": max(values), "first": values[0], "last": values[-1]}[spec.kind]
     return _picked(picked, field, spec.decimals)
 
@@ -92,6 +99,42 @@ def _picked(value: int | None, field: FieldSpec, decimals: int) -> float | None:
     if field.kind is FieldKind.CATEGORY and field.levels is None:
         return rn((value >> 12) & (2**52 - 1))
     return over(value, 10**decimals)
+
+
+def weight(part: int) -> int:
+    """Return W: 2^62 halved every 64 parts, 0 after 40 halvings; in between the nearest integer to 2^(62 − part/64)."""
+    halvings, rest = divmod(part, 64)
+    if halvings >= 40:
+        return 0
+    nearest = (_root(2 ** (64 * 63 - rest)) + 1) // 2
+    return nearest >> halvings
+
+
+@cache
+def _root(x: int) -> int:
+    """Return the 64th root of an integer, rounded down."""
+    low, high = 0, 2**64
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if middle**64 <= x else (low, middle)
+    return low
+
+
+def _decayed_sum(spec: AggregateSpec, rows: Sequence[Event], t: int) -> float:
+    assert spec.field is not None
+    half_life = spec.half_life_us // SECOND
+    total = sum(
+        value * weight((t - row.time) // SECOND * 64 // half_life)
+        for row in rows
+        if (value := row.values[spec.field]) is not None
+    )
+    return over(total, 10**spec.decimals * 2**62)
+
+
+def _of_times(kind: str, rows: Sequence[Event], t: int) -> float | None:
+    if kind.startswith("gap_"):
+        return _gap(kind, [b.time - a.time for a, b in pairwise(rows)])
+    return over(t - rows[0 if kind == "time_since_first" else -1].time, SECOND) if rows else None
 
 
 def _gap(kind: str, gaps: list[int]) -> float | None:
@@ -150,12 +193,19 @@ def each(spec: AggregateSpec, seen: Seen) -> float | None:
     """Return the summary of the newest steps of time."""
     events = seen.up_to_now(spec.stream, prior=spec.prior)
     rows = [event for event in events if keeps(spec.where, event.values)]
-    steps: list[int] = []
+    steps: list[tuple[int, int]] = []
     for i in range(spec.times):
         end = seen.t - i * spec.window.width_us
         if seen.streams[spec.stream].feed and (not events or end < events[0].time):
             break
-        steps.append(_step(spec, [row for row in rows if end - spec.window.width_us < row.time <= end]))
+        value = _step(spec, [row for row in rows if end - spec.window.width_us < row.time <= end])
+        if value is not None:
+            steps.append((-i, value))
+    return _summary(spec, steps)
+
+
+def _summary(spec: AggregateSpec, points: Sequence[tuple[int, int]]) -> float | None:
+    steps = [value for _, value in points]
     if not steps or any(abs(step) > STEP_LIMIT for step in steps):
         return None
     n, scale = len(steps), 10**spec.decimals
@@ -173,13 +223,21 @@ def each(spec: AggregateSpec, seen: Seen) -> float | None:
         case "below":
             return rn(sum(step < spec.threshold for step in steps))
         case "slope":
-            rise, run = _least_squares([(-i, step) for i, step in enumerate(steps)])
+            rise, run = _least_squares(points)
             return over(rise, run * scale) if run else None
     raise AssertionError(spec.summary)
 
 
-def _step(spec: AggregateSpec, rows: Sequence[Event]) -> int:
+def _step(spec: AggregateSpec, rows: Sequence[Event]) -> int | None:
     if spec.step == "count":
         return len(rows)
     assert spec.field is not None
-    return sum(value for row in rows if (value := row.values[spec.field]) is not None)
+    values = [value for row in rows if (value := row.values[spec.field]) is not None]
+    match spec.step:
+        case "sum":
+            return sum(values)
+        case "distinct":
+            return len(set(values))
+    if not values:
+        return None
+    return {"min": min(values), "max": max(values), "first": values[0], "last": values[-1]}[spec.step]

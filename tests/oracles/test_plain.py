@@ -380,3 +380,48 @@ def test_operations_give_finite_values_or_null(op: str, a: float | None, b: floa
     result = operate(op, a, b)
     assert result == value
     assert result is None or math.copysign(1, result) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("q", "rank"), [(1, 1), (10**11, 1), (100_000_000_001, 2), (5 * 10**11, 5), (9 * 10**11, 9), (10**12, 10)]
+)
+def test_a_quantile_is_the_value_of_nearest_rank(q: int, rank: int) -> None:
+    records = moves(*((1 + second / 2, 100 * value) for second, value in enumerate((7, 3, 9, 1, 10, 2, 8, 4, 6, 5))))
+
+    assert ask(records, "quantile", 9, **AMOUNT, quantile=q) == rank
+
+
+def test_a_streak_counts_back_from_the_newest_row_the_window_keeps() -> None:
+    records = moves((1, 5), (2, -5), (3, 5), (4, 5), (5, 0), (6, 5))
+
+    assert ask(records, "streak", 9, subset=OVER_ZERO) == 1.0
+    assert ask(records, "streak", 9, subset=OVER_ZERO, where=("ne", ("field", "amount"), ("int", 0))) == 3.0
+    assert ask(records, "streak", 5.5, subset=OVER_ZERO) == 0.0
+    assert ask([], "streak", 5, subset=OVER_ZERO) == 0.0
+    assert ask([], "streak", 5, subset=OVER_ZERO, stream=FEED) is None
+
+
+def test_a_decayed_sum_halves_with_each_half_life_and_ends_after_forty() -> None:
+    wide = {"window": WindowSpec("duration", 90 * S), "half_life_us": 2 * S, **AMOUNT}
+    records = moves((1, 800), (3, 800))
+
+    assert ask(records, "decayed_sum", 3, **wide) == 12.0
+    assert ask(records, "decayed_sum", 3.9, **wide) == 12.0  # ages are whole seconds
+    assert ask(records, "decayed_sum", 5, **wide) == 6.0
+    assert ask(records, "decayed_sum", 79, **wide) == 8 * (2**23 + 2**24) / 2**62
+    assert ask(records, "decayed_sum", 81, **wide) == ask(records[1:], "decayed_sum", 81, **wide)
+    assert ask(records, "decayed_sum", 83, **wide) == 0.0
+
+
+def test_a_step_without_a_row_drops_where_a_value_is_picked() -> None:
+    #  (0, 10]: 2, 6   (10, 20]: none   (20, 30]: 4   as of 30
+    records = moves((1, 200), (9, 600), (22, 400))
+    steps = {"times": 3, **AMOUNT}
+
+    assert ask(records, "each", 30, step="max", summary="mean", **steps) == 5.0
+    assert ask(records, "each", 30, step="first", summary="min", **steps) == 2.0
+    assert ask(records, "each", 30, step="last", summary="slope", **steps) == -1.0
+    assert ask(records, "each", 30, step="min", summary="below", threshold=300, **steps) == 1.0
+    assert ask(records, "each", 30, step="distinct", summary="min", times=3, field="amount") == 0.0
+    assert ask(records, "each", 30, step="distinct", summary="max", times=3, field="amount") == 2.0
+    assert ask([], "each", 30, step="max", summary="sum", **steps) is None

@@ -11,18 +11,31 @@ from typing import Any
 from hypothesis import strategies as st
 
 from streamgauge.definitions.schema import NUMERIC, FieldKind, FieldSpec, StreamSpec
-from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Summary, Tree, WindowSpec
+from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Step, Summary, Tree, WindowSpec
 from streamgauge.definitions.texts import hash_text
 
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 LITERALS = (0, 0, 1, -1, 5, 100, -250, 12_345, 2**40)
+SECOND = 1_000_000
 WIDTHS = (1, 2, 3, 5, 12, 12)
-OF_NUMBERS = ("sum", "mean", "std", "min", "max", "first", "last", "slope", "share")
-OF_ROWS = ("count", "time_since_last", "time_since_first", "share", "gap_mean", "gap_median", "gap_max", "gap_std")
+OF_NUMBERS = ("sum", "mean", "std", "min", "max", "first", "last", "slope", "share", "quantile", "decayed_sum")
+OF_ROWS = (
+    "streak",
+    "count",
+    "time_since_last",
+    "time_since_first",
+    "share",
+    "gap_mean",
+    "gap_median",
+    "gap_max",
+    "gap_std",
+)
 OF_LEVELS = ("mean", "min", "max", "std", "slope", "time_below", "since_below", "now")
 FOR_LIFE = frozenset(
     ("count", "sum", "mean", "std", "min", "max", "first", "last", "time_since_last", "time_since_first", "share")
 )
+QUANTILES = (1, 10**11, 333_333_333_333, 5 * 10**11, 5 * 10**11, 950 * 10**9, 10**12)
+STEPS: tuple[Step, ...] = ("count", "sum", "min", "max", "distinct", "first", "last")
 SUMMARIES: tuple[Summary, ...] = ("sum", "mean", "std", "min", "max", "slope", "below")
 CONSTANTS = (0.0, 1.0, -1.0, 7 / 90, 1e308, 5e-324, 3.0)
 
@@ -64,7 +77,7 @@ def aggregates(draw: st.DrawFn, stream: StreamSpec, unit: int) -> AggregateSpec:
         field = draw(among(*numbers, *categories))
         return AggregateSpec("observed", stream.name, WindowSpec("life"), field=field.name, decimals=field.decimals)
     if family == "each":
-        return _each(draw, stream, unit, where, number, prior=prior)
+        return _each(draw, stream, unit, where, (number, draw(among(*texts, number))), prior=prior)
     if family == "level":
         return _level(draw, stream, unit, where, number, prior=prior)
     if family == "keys":
@@ -81,9 +94,18 @@ def aggregates(draw: st.DrawFn, stream: StreamSpec, unit: int) -> AggregateSpec:
         return AggregateSpec(kind, stream.name, draw(windows(unit, life=True)), where, prior, category.name)
     kind = draw(among(*OF_ROWS) if family == "rows" else among(*OF_NUMBERS))
     window = draw(windows(unit, life=kind in FOR_LIFE))
-    subset = draw(conditions(stream)) if kind == "share" else None
     value = _value(None if family == "rows" else number)
-    return AggregateSpec(kind, stream.name, window, where, prior, *value, subset=subset)
+    return AggregateSpec(
+        kind,
+        stream.name,
+        window,
+        where,
+        prior,
+        *value,
+        subset=draw(conditions(stream)) if kind in {"share", "streak"} else None,
+        quantile=draw(among(*QUANTILES)) if kind == "quantile" else 0,
+        half_life_us=max(SECOND, draw(among(*WIDTHS)) * unit // 8 // SECOND * SECOND) if kind == "decayed_sum" else 0,
+    )
 
 
 @cache
@@ -109,7 +131,15 @@ def _catalogue_of(
             if window.kind == "life" and kind not in FOR_LIFE:
                 continue
             value = _value(number if kind in OF_NUMBERS else None)
-            yield replace(spec, kind=kind, field=value[0], decimals=value[1], subset=part if kind == "share" else None)
+            yield replace(
+                spec,
+                kind=kind,
+                field=value[0],
+                decimals=value[1],
+                subset=part if kind in {"share", "streak"} else None,
+                quantile=QUANTILES[-2] if kind == "quantile" else 0,
+                half_life_us=SECOND if kind == "decayed_sum" else 0,
+            )
         if window.kind != "life":
             yield replace(spec, kind="distinct", field=text.name)
             yield replace(spec, kind="top_share", key=text.name)
@@ -118,9 +148,9 @@ def _catalogue_of(
         spec = AggregateSpec("level_now", rows[0], window, *rows[1:], number.name, number.decimals)
         for kind in OF_LEVELS:
             yield replace(spec, kind=f"level_{kind}", window=WindowSpec("life") if kind == "now" else window)
-        for summary, times in itertools.product(SUMMARIES, (2, 4)):
-            yield replace(spec, kind="each", step="sum", summary=summary, times=times)
-            yield replace(spec, kind="each", step="count", summary=summary, times=times, field=None, decimals=0)
+        for summary, step in itertools.product(SUMMARIES, STEPS):
+            value = _stepped(step, number, text)
+            yield replace(spec, kind="each", step=step, summary=summary, times=4, field=value[0], decimals=value[1])
     yield AggregateSpec("observed", stream.name, WindowSpec("life"), field=number.name, decimals=number.decimals)
 
 
@@ -179,18 +209,30 @@ def _value(field: FieldSpec | None) -> tuple[str | None, int]:
     return (None, 0) if field is None else (field.name, field.decimals)
 
 
+def _stepped(step: Step, number: FieldSpec, any_field: FieldSpec) -> tuple[str | None, int]:
+    if step == "distinct":
+        return any_field.name, 0
+    return _value(None if step == "count" else number)
+
+
 def _each(
-    draw: st.DrawFn, stream: StreamSpec, unit: int, where: Tree | None, number: FieldSpec, *, prior: bool
+    draw: st.DrawFn,
+    stream: StreamSpec,
+    unit: int,
+    where: Tree | None,
+    fields: tuple[FieldSpec, FieldSpec],
+    *,
+    prior: bool,
 ) -> AggregateSpec:
     times = draw(among(1, 2, 3, 6))
-    step = draw(among("count", "sum"))
+    step = draw(among(*STEPS))
     return AggregateSpec(
         "each",
         stream.name,
         WindowSpec("duration", draw(among(1, 2, 3)) * unit),
         where,
         prior,
-        *_value(number if step == "sum" else None),
+        *_stepped(step, *fields),
         times=times,
         step=step,
         summary=draw(among(*(name for name in SUMMARIES if name != "slope" or times > 1))),

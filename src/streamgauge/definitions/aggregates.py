@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from streamgauge.definitions.expressions import Feature, Leaf, S, Windows
-from streamgauge.definitions.fields import Category, Field, Numeric, Payload
+from streamgauge.definitions.fields import Category, Entity, Field, Numeric, Payload
 from streamgauge.definitions.place import here, refuse, shown
-from streamgauge.definitions.specs import AggregateSpec, Tree, WindowSpec
+from streamgauge.definitions.specs import HALF_LIVES, QUANTILE_SCALE, AggregateSpec, Tree, WindowSpec
+from streamgauge.definitions.terms import Amount, exact, places
 from streamgauge.definitions.windows import DAY, Window, parse_duration, parse_window
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _LIFE: Final = frozenset(
 )
 _LIMITS: Final = {"level_std": 120 * DAY, "level_slope": 365 * DAY}
 """The longest windows whose sums stay within 128 bits."""
+_QUANTILE_DECIMALS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def windowed(
 
 def single(rows: Selection, spec: AggregateSpec, *, needs_reach: bool = False) -> Feature:
     """Return the feature of an aggregate whose window is set."""
-    return Feature("agg", leaf=Leaf(spec, rows.stream.entity, needs_reach, here()))
+    return Feature("agg", leaf=Leaf(spec, rows.stream.roles, needs_reach, here()))
 
 
 def number_of(rows: Selection, value: object, what: str) -> Numeric[Any]:
@@ -95,6 +97,8 @@ def payload_of(rows: Selection, value: object, what: str) -> Payload[Any]:
     """
     if not isinstance(value, Field):
         raise refuse(f"{what} takes a field such as {rows.stream.name}.amount, not {shown(value)}.")
+    if isinstance(value, Entity) and value.payload is not None:
+        value = value.payload
     if not isinstance(value, Payload):
         raise refuse(f"{what} takes a field of the payload; {value.text} is the event's {value.label}.")
     if value.stream != rows.stream.name:
@@ -118,9 +122,29 @@ def pick_of(rows: Selection, value: object, what: str) -> Payload[Any]:
     return number_of(rows, field, what)
 
 
+def quantile_of(q: Amount) -> int:
+    """Return a quantile's order in units of 10⁻¹², exactly as it is written.
+
+    Raises:
+        DefinitionError: It is not above 0 and at most 1, or has more than 12 decimals.
+
+    >>> quantile_of(0.95)
+    950000000000
+    """
+    number = exact(q, "quantile")
+    if not 0 < number <= 1:
+        raise refuse(f"quantile takes q above 0 and at most 1, not {q}.")
+    scaled = number * QUANTILE_SCALE
+    if places(number) > _QUANTILE_DECIMALS:
+        raise refuse(f"quantile {q} has more than {_QUANTILE_DECIMALS} decimals. Round it.")
+    return int(scaled)
+
+
 def _feature(rows: Selection, spec: AggregateSpec, window: Window, levels: tuple[str, ...] | None) -> Feature:
     place = here()
     shown = spec.kind.removeprefix("level_")
+    if spec.kind == "quantile" and 2 * spec.quantile == QUANTILE_SCALE:
+        shown = "median"
     if window.spec.kind == "life" and spec.kind not in _LIFE:
         known = ", ".join(sorted(_LIFE))
         raise refuse(f'{shown} has no "life" window; these have: {known}, level now.', place, argument="over")
@@ -133,7 +157,14 @@ def _feature(rows: Selection, spec: AggregateSpec, window: Window, levels: tuple
             place,
             argument="over",
         )
-    leaf = Leaf(replace(spec, window=window.spec), rows.stream.entity, window.needs_reach, place)
+    if spec.half_life_us and window.spec.kind == "duration" and window.spec.width_us > HALF_LIVES * spec.half_life_us:
+        raise refuse(
+            f'decayed_sum over "{window.text}" looks back more than {HALF_LIVES} half-lives, after which nothing '
+            "weighs. Shorten the window, or lengthen the half-life.",
+            place,
+            argument="over",
+        )
+    leaf = Leaf(replace(spec, window=window.spec), rows.stream.roles, window.needs_reach, place)
     return Feature("agg", leaf=leaf, levels=levels)
 
 

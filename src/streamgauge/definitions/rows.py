@@ -10,17 +10,20 @@ from streamgauge.definitions.aggregates import (
     number_of,
     payload_of,
     pick_of,
+    quantile_of,
     windowed,
 )
 from streamgauge.definitions.conditions import Condition, condition_on
 from streamgauge.definitions.fields import Category, Entity, Field, Key, Numeric, Payload, Ref
 from streamgauge.definitions.level import Level
-from streamgauge.definitions.place import not_yet, refuse
+from streamgauge.definitions.place import refuse
 from streamgauge.definitions.steps import Each
+from streamgauge.definitions.windows import parse_duration
 from streamgauge.errors import close_match
 
 if TYPE_CHECKING:
     from streamgauge.definitions.expressions import Feature, S, Windows
+    from streamgauge.definitions.terms import Amount
 
 Gap: TypeAlias = Literal["mean", "median", "max", "std"]
 """How `Rows.gap` summarizes the spacing of events."""
@@ -55,7 +58,7 @@ class Rows:
         return Level(self.selection, number_of(self.selection, field, "level"))
 
     def each(self, step: str, *, times: int) -> Each:
-        """Return the newest `times` steps of time, each as long as `step`, to be counted or summed."""
+        """Return the newest `times` steps of time, each as long as `step`, to be counted, summed and so on."""
         return Each(self.selection, step, times)
 
     @overload
@@ -184,15 +187,20 @@ class Rows:
 
     @overload
     def top_share(
-        self, key: Key | Ref | Category, *, of: Numeric[Any] | None = None, over: str, reach: str | None = None
+        self, key: Key | Ref | Category | Entity, *, of: Numeric[Any] | None = None, over: str, reach: str | None = None
     ) -> Feature: ...
     @overload
     def top_share(
-        self, key: Key | Ref | Category, *, of: Numeric[Any] | None = None, over: list[S], reach: str | None = None
+        self,
+        key: Key | Ref | Category | Entity,
+        *,
+        of: Numeric[Any] | None = None,
+        over: list[S],
+        reach: str | None = None,
     ) -> Windows[S]: ...
     def top_share(
         self,
-        key: Key | Ref | Category,
+        key: Key | Ref | Category | Entity,
         *,
         of: Numeric[Any] | None = None,
         over: str | list[S],
@@ -220,25 +228,28 @@ class Rows:
     def median(self, field: Numeric[Any], *, over: str, reach: str | None = None) -> Feature: ...
     @overload
     def median(self, field: Numeric[Any], *, over: list[S], reach: str | None = None) -> Windows[S]: ...
-    def median(self, *_args: object, **_options: object) -> Feature | Windows[S]:
-        """Not there yet: the nearest-rank median."""
-        raise not_yet("The aggregate median")
+    def median(self, field: Numeric[Any], *, over: str | list[S], reach: str | None = None) -> Feature | Windows[S]:
+        """Return the nearest-rank median, the value of rank ⌈n/2⌉; null when there is no row."""
+        return self._quantile("median", field, 0.5, over, reach)
 
     @overload
-    def quantile(self, field: Numeric[Any], q: float, *, over: str, reach: str | None = None) -> Feature: ...
+    def quantile(self, field: Numeric[Any], q: Amount, *, over: str, reach: str | None = None) -> Feature: ...
     @overload
-    def quantile(self, field: Numeric[Any], q: float, *, over: list[S], reach: str | None = None) -> Windows[S]: ...
-    def quantile(self, *_args: object, **_options: object) -> Feature | Windows[S]:
-        """Not there yet: a nearest-rank quantile."""
-        raise not_yet("The aggregate quantile")
+    def quantile(self, field: Numeric[Any], q: Amount, *, over: list[S], reach: str | None = None) -> Windows[S]: ...
+    def quantile(
+        self, field: Numeric[Any], q: Amount, *, over: str | list[S], reach: str | None = None
+    ) -> Feature | Windows[S]:
+        """Return the nearest-rank quantile, the value of rank ⌈q·n⌉ with 0 < q ≤ 1; null when there is no row."""
+        return self._quantile("quantile", field, q, over, reach)
 
     @overload
     def streak(self, part: Condition, *, over: str, reach: str | None = None) -> Feature: ...
     @overload
     def streak(self, part: Condition, *, over: list[S], reach: str | None = None) -> Windows[S]: ...
-    def streak(self, *_args: object, **_options: object) -> Feature | Windows[S]:
-        """Not there yet: the newest consecutive matches."""
-        raise not_yet("The aggregate streak")
+    def streak(self, part: Condition, *, over: str | list[S], reach: str | None = None) -> Feature | Windows[S]:
+        """Count the newest consecutive rows in which a condition is true; 0 when there is none."""
+        subset = condition_on(part, self.selection.stream.name, "streak")
+        return windowed(self.selection, self.selection.aggregate("streak", subset=subset), over, reach)
 
     @overload
     def decayed_sum(self, field: Numeric[Any], *, half_life: str, over: str, reach: str | None = None) -> Feature: ...
@@ -246,9 +257,31 @@ class Rows:
     def decayed_sum(
         self, field: Numeric[Any], *, half_life: str, over: list[S], reach: str | None = None
     ) -> Windows[S]: ...
-    def decayed_sum(self, *_args: object, **_options: object) -> Feature | Windows[S]:
-        """Not there yet: a sum that halves with age."""
-        raise not_yet("The aggregate decayed_sum")
+    def decayed_sum(
+        self, field: Numeric[Any], *, half_life: str, over: str | list[S], reach: str | None = None
+    ) -> Feature | Windows[S]:
+        """Sum a number whose weight halves with every half-life of age, and is 0 after 40; 0 when there is no row."""
+        spec = number_of(self.selection, field, "decayed_sum").spec
+        half = parse_duration(half_life, "half_life", argument="half_life")
+        template = self.selection.aggregate("decayed_sum", field=spec.name, decimals=spec.decimals, half_life_us=half)
+        return windowed(self.selection, template, over, reach)
+
+    @overload
+    def _quantile(self, what: str, field: Numeric[Any], q: Amount, over: str, reach: str | None) -> Feature: ...
+    @overload
+    def _quantile(self, what: str, field: Numeric[Any], q: Amount, over: list[S], reach: str | None) -> Windows[S]: ...
+    @overload
+    def _quantile(
+        self, what: str, field: Numeric[Any], q: Amount, over: str | list[S], reach: str | None
+    ) -> Feature | Windows[S]: ...
+    def _quantile(
+        self, what: str, field: Numeric[Any], q: Amount, over: str | list[S], reach: str | None
+    ) -> Feature | Windows[S]:
+        spec = number_of(self.selection, field, what).spec
+        template = self.selection.aggregate(
+            "quantile", field=spec.name, decimals=spec.decimals, quantile=quantile_of(q)
+        )
+        return windowed(self.selection, template, over, reach)
 
     @overload
     def _number(self, kind: str, field: Numeric[Any], over: str, reach: str | None) -> Feature: ...

@@ -32,13 +32,20 @@ Feature predicates (three-valued)::
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from streamgauge.definitions.schema import FieldSpec, StreamSpec
 
 Tree: TypeAlias = tuple[Any, ...]
 
 Summary = Literal["sum", "mean", "std", "min", "max", "slope", "below"]
+Step = Literal["count", "sum", "min", "max", "distinct", "first", "last"]
+
+QUANTILE_SCALE: Final = 10**12
+"""A quantile's order is a whole number of these parts: rank ⌈q·n⌉ is exact in int64 for every n an entity may have."""
+
+HALF_LIVES: Final = 40
+"""After so many half-lives a decayed value weighs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +71,25 @@ class AggregateSpec:
 
     Attributes:
         kind: ``count distinct sum mean std min max first last time_since_last time_since_first share top_share gap_mean
-            gap_median gap_max gap_std slope``, ``level_`` + ``mean min max std slope time_below since_below now``,
-            ``each`` (steps, then ``summary``), or ``observed`` (the observed event's own field).
+            gap_median gap_max gap_std slope quantile streak decayed_sum``, ``level_`` + ``mean min max std slope
+            time_below since_below now``, ``each`` (steps, then ``summary``), or ``observed`` (the observed event's own
+            field).
         stream: The stream whose rows are aggregated.
         window: Which events are seen; for ``each`` the window of one step.
         where: The condition that keeps rows, or None.
         prior: Whether the observed event is left out.
         field: The value field (the weight of ``share`` and ``top_share``), or None.
         decimals: The value field's decimals.
-        subset: The condition of ``share``'s part.
+        subset: The condition of ``share``'s part and of ``streak``'s matches.
         key: The key field of ``top_share``.
         times: How many steps ``each`` has.
-        step: What a step of ``each`` computes: ``count`` or ``sum``.
+        step: What a step of ``each`` computes: ``count sum min max distinct first last``.
         summary: How ``each`` summarizes its steps.
         threshold: The units that ``time_below``, ``since_below`` and ``each…below`` compare with (strictly below).
         role: The role or pair (``card|merchant``) whose rows are read; empty for the stream's primary role. A
             `FeatureProgram` names it always.
+        quantile: The order q of ``quantile`` in units of 10⁻¹²; a median's is 5·10¹¹.
+        half_life_us: The half-life of ``decayed_sum``, whole seconds in µs.
     """
 
     kind: str
@@ -92,10 +102,12 @@ class AggregateSpec:
     subset: Tree | None = None
     key: str | None = None
     times: int = 0
-    step: Literal["", "count", "sum"] = ""
+    step: Step | Literal[""] = ""
     summary: Summary | Literal[""] = ""
     threshold: int = 0
     role: str = ""
+    quantile: int = 0
+    half_life_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

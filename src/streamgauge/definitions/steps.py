@@ -1,22 +1,23 @@
-"""Steps of time, each counted or summed, then summarized."""
+"""Steps of time, each reduced to one whole number, then summarized."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from streamgauge.definitions.aggregates import Selection, number_of, single
+from streamgauge.definitions.aggregates import Selection, number_of, payload_of, single
 from streamgauge.definitions.place import here, refuse
-from streamgauge.definitions.specs import AggregateSpec, Summary, WindowSpec
+from streamgauge.definitions.specs import AggregateSpec, Step, Summary, WindowSpec
 from streamgauge.definitions.terms import to_units
 from streamgauge.definitions.windows import LONGEST, parse_duration
 
 if TYPE_CHECKING:
     from streamgauge.definitions.expressions import Feature
-    from streamgauge.definitions.fields import Numeric
+    from streamgauge.definitions.fields import Numeric, Payload
     from streamgauge.definitions.terms import Amount
 
-_MOST_STEPS: Final = 1000
+_MOST_STEPS: Final = 128
+"""Squares of so many steps stay within 128 bits."""
 
 
 class Each:
@@ -39,22 +40,46 @@ class Each:
 
     def count(self) -> Steps:
         """Count the rows of each step."""
-        return Steps(self.selection, self._spec(self.selection.aggregate("each", step="count")))
+        return self._steps("count")
 
     def sum(self, field: Numeric[Any]) -> Steps:
         """Sum a number in each step."""
-        spec = number_of(self.selection, field, "sum").spec
-        aggregate = self.selection.aggregate("each", step="sum", field=spec.name, decimals=spec.decimals)
-        return Steps(self.selection, self._spec(aggregate))
+        return self._number("sum", field)
 
-    def _spec(self, aggregate: AggregateSpec) -> AggregateSpec:
-        return replace(aggregate, window=self.window, times=self.times)
+    def min(self, field: Numeric[Any]) -> Steps:
+        """Take the smallest value of each step; a step without one drops."""
+        return self._number("min", field)
+
+    def max(self, field: Numeric[Any]) -> Steps:
+        """Take the largest value of each step; a step without one drops."""
+        return self._number("max", field)
+
+    def first(self, field: Numeric[Any]) -> Steps:
+        """Take the oldest value of each step; a step without one drops."""
+        return self._number("first", field)
+
+    def last(self, field: Numeric[Any]) -> Steps:
+        """Take the newest value of each step; a step without one drops."""
+        return self._number("last", field)
+
+    def distinct(self, field: Payload[Any]) -> Steps:
+        """Count the different values of a field in each step."""
+        return self._steps("distinct", field=payload_of(self.selection, field, "distinct").name)
+
+    def _number(self, step: Step, field: Numeric[Any]) -> Steps:
+        spec = number_of(self.selection, field, step).spec
+        return self._steps(step, field=spec.name, decimals=spec.decimals)
+
+    def _steps(self, step: Step, **changes: Any) -> Steps:  # noqa: ANN401 - attributes of the spec
+        spec = self.selection.aggregate("each", step=step, **changes)
+        return Steps(self.selection, replace(spec, window=self.window, times=self.times))
 
 
 class Steps:
     """One value for each step; what summarizes them is null if no step is left.
 
-    Steps that end before a feed's first record are left out; others without a row count as 0.
+    Steps that end before a feed's first record are left out. Of the others, one without a row is 0 where rows are
+    counted or summed, and is left out where a value is picked.
     """
 
     def __init__(self, selection: Selection, spec: AggregateSpec) -> None:
@@ -94,7 +119,8 @@ class Steps:
 
     def below(self, threshold: Amount) -> Feature:
         """Return how many steps have a value strictly below a threshold, in major units."""
-        what = "count" if self.spec.step == "count" else f"{self.spec.stream}.{self.spec.field}"
+        counted = self.spec.step in {"count", "distinct"}
+        what = "count" if counted else f"{self.spec.stream}.{self.spec.field}"
         units = to_units(threshold, self.spec.decimals, what)
         return single(self.selection, replace(self.spec, summary="below", threshold=units))
 

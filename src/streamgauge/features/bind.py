@@ -59,9 +59,18 @@ _EACH_OPS: Final = {
     "slope": oc.OP_EACH_SLOPE,
     "below": oc.OP_EACH_BELOW,
 }
+_STEPS: Final = {
+    "count": oc.STEP_SUM,
+    "sum": oc.STEP_SUM,
+    "distinct": oc.STEP_DISTINCT,
+    "min": oc.STEP_MIN,
+    "max": oc.STEP_MAX,
+    "first": oc.STEP_FIRST,
+    "last": oc.STEP_LAST,
+}
 _SPAN_KINDS: Final = {"duration": oc.SPAN_DURATION, "last": oc.SPAN_LAST, "life": oc.SPAN_LIFE}
 _SECONDS: Final = 10**6
-_NEEDS_ROWS: Final = {oc.GAP_MEDIAN, oc.DISTINCT, oc.TOP_SHARE}
+_NEEDS_ROWS: Final = {oc.GAP_MEDIAN, oc.DISTINCT, oc.TOP_SHARE, oc.QUANTILE}
 _LIFE: Final = WindowSpec("life")
 
 
@@ -87,7 +96,7 @@ class BoundStream:
 
     def scratch_size(self, events: int) -> int:
         """Return the length of the int64 scratch buffer that `evaluate_stream` needs for so many live events."""
-        fixed = len(self.spans) * oc.SPAN_WIDTH + len(self.groups) * oc.ROW_WIDTH + oc.MAX_STEPS
+        fixed = len(self.spans) * oc.SPAN_WIDTH + len(self.groups) * oc.ROW_WIDTH + 2 * oc.MAX_STEPS
         return fixed + (2 << max(1, (2 * events).bit_length()) if self.copies else 0)
 
 
@@ -225,7 +234,9 @@ class _Binder:
             spans=np.array(list(self._spans), np.int64).reshape(-1, oc.SPAN_WIDTH),
             groups=np.array(list(self._groups), np.int64).reshape(-1, oc.GROUP_WIDTH),
             table=np.array(table, np.int64).reshape(-1, oc.TABLE_WIDTH),
-            copies=any(group[oc.G_KIND] in _NEEDS_ROWS for group in self._groups),
+            copies=any(
+                group[oc.G_KIND] in _NEEDS_ROWS or group[oc.G_REDUCE] == oc.STEP_DISTINCT for group in self._groups
+            ),
         )
 
     def _row(self, spec: AggregateSpec, out: int) -> tuple[int, ...]:
@@ -272,6 +283,13 @@ class _Binder:
         if kind == "top_share":
             key = self._layout.column(spec.key)
             return oc.OP_TOP_SHARE, self._group(oc.TOP_SHARE, spec, extra=key), -1, 1
+        if kind == "quantile":
+            return oc.OP_MIN, self._group(oc.QUANTILE, spec, extra=spec.quantile), -1, scale
+        if kind == "streak":
+            matched = self._layout.condition(part_of(spec))
+            return oc.OP_COUNT, self._group(oc.STREAK, spec, extra=matched), -1, 1
+        if kind == "decayed_sum":
+            return oc.OP_DECAY, self._group(oc.DECAY, spec, extra=spec.half_life_us // _SECONDS), -1, scale
         raise DefinitionError(f"The kernel has no aggregate {kind!r} (stream {spec.stream}).")
 
     def _each(self, spec: AggregateSpec, scale: int) -> tuple[int, int, int, int]:
@@ -287,8 +305,9 @@ class _Binder:
             extra=spec.times,
             step=width,
             threshold=spec.threshold if spec.summary == "below" else 0,
+            reduce=_STEPS[spec.step],
         )
-        return _EACH_OPS[spec.summary], group, -1, scale if spec.step == "sum" else 1
+        return _EACH_OPS[spec.summary], group, -1, 1 if spec.step in {"count", "distinct"} else scale
 
     def _level(self, spec: AggregateSpec, scale: int) -> tuple[int, int, int, int]:
         if spec.window.kind != "duration":
@@ -308,7 +327,7 @@ class _Binder:
 
     def _moments(self, spec: AggregateSpec, condition: int) -> int:
         fold = self._fold(condition, self._layout.column(spec.field)) if spec.window.kind == "life" else -1
-        return self._keyed(oc.MOMENTS, spec, condition, fold, spec.window, 0, 0, 0)
+        return self._keyed(oc.MOMENTS, spec, condition, fold, spec.window, 0, 0, 0, 0)
 
     def _group(
         self,
@@ -319,27 +338,21 @@ class _Binder:
         extra: int = 0,
         step: int = 0,
         threshold: int = 0,
+        reduce: int = 0,
     ) -> int:
         condition = self._condition(spec)
         folded = kind in {oc.LEVEL, oc.LEVEL_BELOW, oc.LEVEL_NOW}
         fold = self._fold(condition, self._layout.column(spec.field)) if folded else -1
-        return self._keyed(kind, spec, condition, fold, window or spec.window, extra, step, threshold)
+        return self._keyed(kind, spec, condition, fold, window or spec.window, extra, step, threshold, reduce)
 
     def _keyed(
-        self,
-        kind: int,
-        spec: AggregateSpec,
-        condition: int,
-        fold: int,
-        window: WindowSpec,
-        extra: int,
-        step: int,
-        threshold: int,
+        self, kind: int, spec: AggregateSpec, condition: int, fold: int, window: WindowSpec, *details: int
     ) -> int:
+        """Return the number of a group; the details are extra, step, threshold and reduce."""
         span = self._span(window, prior=spec.prior)
         column = self._layout.column(spec.field)
-        feed = int(self._layout.stream.feed)
-        key = (kind, span, condition, column, fold, extra, step, threshold, feed)
+        extra, step, threshold, reduce = details
+        key = (kind, span, condition, column, fold, extra, step, threshold, int(self._layout.stream.feed), reduce)
         return self._groups.setdefault(key, len(self._groups))
 
     def _fold(self, condition: int, column: int) -> int:

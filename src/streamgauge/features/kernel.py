@@ -15,8 +15,10 @@ from streamgauge.features.expressions import canonical
 from streamgauge.features.kernel_each import each, kept_steps
 from streamgauge.features.kernel_levels import carried, level, level_below
 from streamgauge.features.kernel_moments import merge_before, moments
+from streamgauge.features.kernel_picks import decayed_sum, quantile, streak
 from streamgauge.features.kernel_rows import distinct, gap_median, gaps, slope, top_share
 from streamgauge.features.kernel_values import (
+    decayed_value,
     each_value,
     level_value,
     moment_value,
@@ -125,7 +127,8 @@ def _pass_rows(
         step = groups[group, oc.G_STEP]
         steps = kept_steps(extra, step, t, rows[span + oc.S_FIRST], groups[group, oc.G_FEED])
         threshold = groups[group, oc.G_THRESHOLD]
-        each(time, mask, cols, low, high, skip, condition, column, steps, step, t, threshold, rows, at, free)
+        reduce = groups[group, oc.G_REDUCE]
+        each(time, mask, cols, low, high, skip, condition, column, reduce, steps, step, t, threshold, rows, at, free)
     elif kind == oc.GAPS:
         gaps(time, mask, low, high, skip, condition, rows, at)
     elif kind == oc.GAP_MEDIAN:
@@ -136,6 +139,12 @@ def _pass_rows(
         distinct(mask, cols, low, high, skip, condition, column, rows, at, free)
     elif kind == oc.TOP_SHARE:
         top_share(mask, cols, low, high, skip, condition, extra, column, rows, at, free)
+    elif kind == oc.QUANTILE:
+        quantile(mask, cols, low, high, skip, condition, column, extra, rows, at, free)
+    elif kind == oc.STREAK:
+        streak(mask, low, high, skip, condition, extra, rows, at)
+    elif kind == oc.DECAY:
+        decayed_sum(time, mask, cols, low, high, skip, condition, column, extra, t, rows, at)
     else:
         held = cols[column, observed] if 0 <= observed < time.shape[0] else NULL
         rows[at + oc.COUNT] = 0 if held == NULL else 1
@@ -146,9 +155,11 @@ def _pass_rows(
 def _value(table: IntArray, item: int, first: int, at: int, second: int, t: int, rows: IntArray) -> float:
     op = table[item, oc.T_OP]
     scale = table[item, oc.T_SCALE]
-    if op in (oc.OP_COUNT, oc.OP_SUM):
+    if op in (oc.OP_COUNT, oc.OP_SUM, oc.OP_DECAY):
         if first == NULL and table[item, oc.T_FEED] == 1:
             return np.nan
+        if op == oc.OP_DECAY:
+            return decayed_value(rows, at, scale)
         return float(rows[at + oc.COUNT]) if op == oc.OP_COUNT else unit_value(rows[at + oc.SUM], scale)
     if op <= oc.OP_SINCE_LAST:
         return moment_value(op, rows, at, scale, t)

@@ -1,4 +1,4 @@
-"""Steps: a count or sum for each of several equal windows back from t, summarized."""
+"""Steps: one whole number for each of several equal windows back from t, summarized."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from streamgauge.definitions.schema import NULL
 from streamgauge.features.int128 import add, product
 from streamgauge.features.kernel_moments import keeps
+from streamgauge.features.kernel_rows import clear_table, find_slot
 from streamgauge.features.opcodes import (
     BELOW,
     COUNT,
@@ -16,10 +17,18 @@ from streamgauge.features.opcodes import (
     CROSS_LOW,
     GREATEST,
     LEAST,
+    MAX_STEPS,
     OVERFLOW,
     SQUARES_HIGH,
     SQUARES_LOW,
+    STEP_DISTINCT,
+    STEP_FIRST,
     STEP_LIMIT,
+    STEP_MAX,
+    STEP_MIN,
+    STEP_SUM,
+    STEPS_X,
+    STEPS_XX,
     SUM,
 )
 
@@ -44,6 +53,7 @@ def each(
     skip: int,
     condition: int,
     column: int,
+    reduce: int,
     steps: int,
     width: int,
     t: int,
@@ -52,13 +62,17 @@ def each(
     at: int,
     free: int,
 ) -> None:
-    """Write at ``rows[at:]`` the summary of the newest ``steps`` steps: moments, BELOW, and CROSS = −Σ i·S.
+    """Write at ``rows[at:]`` the summary of the newest ``steps`` steps.
 
-    Without a column a step's value S is its count of rows, else the sum of their values. OVERFLOW is 1 where a value is
-    too large for the squares of all to fit.
+    A step's value S is by ``reduce`` the sum of its rows' values (1 a row without a column), the number of different
+    ones, the least, greatest, oldest or newest. Steps without a value drop where one is picked.
     """
+    kept = free + MAX_STEPS
     for step in range(steps):
         rows[free + step] = 0
+        rows[kept + step] = 1 if reduce <= STEP_DISTINCT else 0
+    table = kept + MAX_STEPS
+    capacity = clear_table(rows, table, high - low) if reduce == STEP_DISTINCT else 0
     step = 0
     for row in range(high - 1, low - 1, -1):
         if row == skip or not keeps(mask, row, condition):
@@ -68,13 +82,40 @@ def each(
         if step >= steps:
             break
         value = cols[column, row] if column >= 0 else 1
-        if value != NULL:
+        if value == NULL:
+            continue
+        if reduce == STEP_SUM:
             rows[free + step] += value
-    _summarize(steps, threshold, rows, at, free)
+        elif reduce == STEP_DISTINCT:
+            slot = find_slot(rows, table, capacity, value)
+            if rows[slot] == NULL or rows[slot + capacity] != step:
+                rows[slot] = value
+                rows[slot + capacity] = step
+                rows[free + step] += 1
+        else:
+            rows[free + step] = _picked(reduce, rows[kept + step], rows[free + step], value)
+            rows[kept + step] = 1
+    summarize(steps, threshold, rows, at, free)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _picked(reduce: int, held: int, value: int, older: int) -> int:
+    """Return the value of a step to which an older one is added."""
+    if held == 0 or reduce == STEP_FIRST:
+        return older
+    if reduce == STEP_MIN:
+        return min(value, older)
+    return max(value, older) if reduce == STEP_MAX else value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _summarize(steps: int, threshold: int, rows: NDArray[np.int64], at: int, free: int) -> None:
+def summarize(steps: int, threshold: int, rows: NDArray[np.int64], at: int, free: int) -> None:
+    """Write at ``rows[at:]`` the moments of the steps' values ``rows[free:]`` where ``rows[free + MAX_STEPS:]`` is 1.
+
+    Beside them: BELOW, how many are below the threshold; CROSS, −Σ i·S; STEPS_X and STEPS_XX, −Σ i and Σ i². OVERFLOW
+    is 1 where a value is too large for the squares of all to fit.
+    """
+    count = 0
     total = 0
     squares = (0, 0)
     cross = (0, 0)
@@ -82,18 +123,25 @@ def _summarize(steps: int, threshold: int, rows: NDArray[np.int64], at: int, fre
     greatest = 0
     below = 0
     overflow = 0
+    sum_x = 0
+    sum_xx = 0
     for step in range(steps):
+        if rows[free + MAX_STEPS + step] == 0:
+            continue
         value = rows[free + step]
         if value > STEP_LIMIT or value < -STEP_LIMIT:
             overflow = 1
         total += value
         squares = add(squares, product(value, value))
         cross = add(cross, product(-step, value))
-        least = value if step == 0 else min(least, value)
-        greatest = value if step == 0 else max(greatest, value)
+        least = value if count == 0 else min(least, value)
+        greatest = value if count == 0 else max(greatest, value)
         if value < threshold:
             below += 1
-    rows[at + COUNT] = steps
+        sum_x -= step
+        sum_xx += step * step
+        count += 1
+    rows[at + COUNT] = count
     rows[at + SUM] = total
     rows[at + SQUARES_HIGH] = squares[0]
     rows[at + SQUARES_LOW] = squares[1]
@@ -103,3 +151,5 @@ def _summarize(steps: int, threshold: int, rows: NDArray[np.int64], at: int, fre
     rows[at + GREATEST] = greatest
     rows[at + BELOW] = below
     rows[at + OVERFLOW] = overflow
+    rows[at + STEPS_X] = sum_x
+    rows[at + STEPS_XX] = sum_xx

@@ -60,7 +60,7 @@ def gaps(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _select(values: NDArray[np.int64], low: int, high: int, rank: int) -> int:
+def select(values: NDArray[np.int64], low: int, high: int, rank: int) -> int:
     """Return the value of that rank (0-based, from ``low``) of ``values[low:high]``, which it reorders."""
     target = low + rank
     high -= 1
@@ -116,7 +116,7 @@ def gap_median(
         before = now
     rows[at + COUNT] = count
     if count > 0:
-        rows[at + LEAST] = _select(rows, free, free + count, (count - 1) >> 1)
+        rows[at + LEAST] = select(rows, free, free + count, (count - 1) >> 1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -164,7 +164,7 @@ def slope(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _table(rows: NDArray[np.int64], free: int, events: int) -> int:
+def clear_table(rows: NDArray[np.int64], free: int, events: int) -> int:
     """Clear an open-addressing table at ``rows[free:]`` for that many keys; return its capacity, a power of two."""
     capacity = 4
     while capacity <= 2 * events:
@@ -175,7 +175,7 @@ def _table(rows: NDArray[np.int64], free: int, events: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _slot(rows: NDArray[np.int64], free: int, capacity: int, key: int) -> int:
+def find_slot(rows: NDArray[np.int64], free: int, capacity: int, key: int) -> int:
     """Return where the key stands in the table, or the empty slot it belongs in."""
     slot = int(np.int64((uint64(key) * uint64(0x9E3779B97F4A7C15)) >> uint64(32))) & (capacity - 1)
     while rows[free + slot] not in (NULL, key):
@@ -197,7 +197,7 @@ def distinct(
     free: int,
 ) -> None:
     """Write at ``rows[at:]`` how many different values the kept rows have."""
-    capacity = _table(rows, free, high - low)
+    capacity = clear_table(rows, free, high - low)
     count = 0
     for row in range(low, high):
         if row == skip or not keeps(mask, row, condition):
@@ -205,7 +205,7 @@ def distinct(
         key = cols[column, row]
         if key == NULL:
             continue
-        slot = _slot(rows, free, capacity, key)
+        slot = find_slot(rows, free, capacity, key)
         if rows[slot] == NULL:
             rows[slot] = key
             count += 1
@@ -227,7 +227,7 @@ def top_share(
     free: int,
 ) -> None:
     """Write at ``rows[at:]`` the total weight (SUM) and the heaviest key's (GREATEST); 1 a row without a column."""
-    capacity = _table(rows, free, high - low)
+    capacity = clear_table(rows, free, high - low)
     count = 0
     total = 0
     for row in range(low, high):
@@ -237,7 +237,7 @@ def top_share(
         weight = cols[column, row] if column >= 0 else 1
         if NULL in (key, weight):
             continue
-        slot = _slot(rows, free, capacity, key)
+        slot = find_slot(rows, free, capacity, key)
         if rows[slot] == NULL:
             rows[slot] = key
             rows[slot + capacity] = 0

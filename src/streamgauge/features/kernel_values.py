@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.decay import SCALE_BITS
 from streamgauge.features.int128 import Int128, mul, product, rn, sub, wide
 
 _DAY = 86400.0
@@ -73,6 +74,12 @@ def slope_value(rows: NDArray[np.int64], at: int, scale: int) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def decayed_value(rows: NDArray[np.int64], at: int, scale: int) -> float:
+    """Return a decayed sum: rn(ΣxW) / rn(10^d · 2^62)."""
+    return rn((rows[at + oc.SUM_HIGH], rows[at + oc.SUM_LOW])) / rn(product(scale, 1 << SCALE_BITS))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def level_value(op: int, rows: NDArray[np.int64], at: int, scale: int) -> float:
     """Return the mean, standard deviation or slope per day of a level, null where no time is covered."""
     seconds = rows[at + oc.SECONDS]
@@ -122,7 +129,7 @@ def each_value(op: int, rows: NDArray[np.int64], at: int, scale: int) -> float:
         return float(rows[at + oc.BELOW])
     if n < 2:  # noqa: PLR2004 - a slope needs two points
         return np.nan
-    sum_x = -(n * (n - 1) // 2)
-    sum_xx = (n - 1) * n * (2 * n - 1) // 6
+    sum_x = rows[at + oc.STEPS_X]
+    sum_xx = rows[at + oc.STEPS_XX]
     cross = mul(wide(n), (rows[at + oc.CROSS_HIGH], rows[at + oc.CROSS_LOW]))
     return rn(sub(cross, product(sum_x, total))) / rn(product(n * sum_xx - sum_x * sum_x, scale))

@@ -262,8 +262,8 @@ def evaluate_conditions(layout: StreamLayout, units: IntArray) -> MaskArray:
 
 
 def part_of(spec: AggregateSpec) -> Tree | None:
-    """Return the condition of a share's part (its where and its subset), or None for another aggregate."""
-    if spec.kind != "share" or spec.subset is None:
+    """Return the condition of a share's part or a streak's matches (where and subset), None for other aggregates."""
+    if spec.subset is None:
         return None
     return spec.subset if spec.where is None else ("and", spec.where, spec.subset)
 

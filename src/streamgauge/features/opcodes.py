@@ -20,9 +20,10 @@ SPAN_DURATION: Final = 0
 SPAN_LAST: Final = 1
 SPAN_LIFE: Final = 2
 
-# A group: kind, span, condition (-1 all), column (-1 none), fold (-1 none), extra, step in µs, threshold, feed.
-# Extra is the key column of TOP_SHARE and the number of steps of EACH.
-GROUP_WIDTH: Final = 9
+# A group: kind, span, condition (-1 all), column (-1 none), fold (-1 none), extra, step in µs, threshold, feed, reduce.
+# Extra is the key column of TOP_SHARE, the number of steps of EACH, the order of QUANTILE in 10⁻¹², the condition that
+# STREAK matches and the half-life of DECAY in seconds; reduce is what EACH makes of a step.
+GROUP_WIDTH: Final = 10
 G_KIND: Final = 0
 G_SPAN: Final = 1
 G_CONDITION: Final = 2
@@ -32,6 +33,7 @@ G_EXTRA: Final = 5
 G_STEP: Final = 6
 G_THRESHOLD: Final = 7
 G_FEED: Final = 8
+G_REDUCE: Final = 9
 
 MOMENTS: Final = 0
 GAPS: Final = 1
@@ -44,6 +46,17 @@ LEVEL_BELOW: Final = 7
 LEVEL_NOW: Final = 8
 EACH: Final = 9
 OBSERVED: Final = 10
+QUANTILE: Final = 11
+STREAK: Final = 12
+DECAY: Final = 13
+
+# What EACH makes of a step's rows.
+STEP_SUM: Final = 0
+STEP_DISTINCT: Final = 1
+STEP_MIN: Final = 2
+STEP_MAX: Final = 3
+STEP_FIRST: Final = 4
+STEP_LAST: Final = 5
 
 # A group's row. Its first ten columns are those of an accumulator (a fold); summaries of neighbours merge by them.
 ROW_WIDTH: Final = 16
@@ -66,6 +79,8 @@ CROSS_LOW: Final = 13
 BELOW: Final = 14
 SECONDS: Final = 15
 OVERFLOW: Final = 15
+STEPS_X: Final = 10
+STEPS_XX: Final = 11
 
 # An aggregate: operation, group, second group (the part of a share), scale 10**decimals, column of the result, feed.
 TABLE_WIDTH: Final = 6
@@ -104,6 +119,7 @@ OP_EACH_MIN: Final = 24
 OP_EACH_MAX: Final = 25
 OP_EACH_BELOW: Final = 26
 OP_OBSERVED: Final = 27
+OP_DECAY: Final = 28
 
 HASHED: Final = -1
 """The scale of an open category: its value is `(hash >> 12) & (2**52 - 1)`, exact in float64."""
