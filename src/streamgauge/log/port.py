@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.events.arrival import Arrival
+    from streamgauge.events.batch import RecordBatch
     from streamgauge.events.record import NewRecord, Record
 
 
@@ -135,13 +136,22 @@ class Log(Protocol):
     def read_after(self, position: int, limit: int) -> list[Record]:
         """Return up to ``limit`` records with greater positions, in order of position."""
 
-    def read_entity(self, entity: str, up_to: int | None = None) -> list[Record]:
-        """Return one entity's records with positions up to ``up_to`` (all if None), in order of position."""
+    def read_entity(self, entity: str, up_to: int | None = None, after: int = 0) -> list[Record]:
+        """Return one entity's records with ``after`` < position ≤ ``up_to`` (all if None), in order of position."""
+
+    def entities_after(self, position: int) -> list[str]:
+        """Return the keys of the entities that have a record at a greater position, in the order of their first one."""
 
     def read_by_entity(
         self, entities: Sequence[str] | None = None, up_to: int | None = None
     ) -> Iterator[tuple[str, list[Record]]]:
         """Yield (entity, its records in order of position) for the named entities, or for all in order of their key."""
+
+    def read_columns(self, entities: Collection[str] | None = None, up_to: int | None = None) -> Iterator[RecordBatch]:
+        """Yield whole entities as columns, in order of their keys: all of them, or the named ones that have records.
+
+        Every batch is read under the same cut: ``up_to``, or the last position as the reading starts.
+        """
 
     def find(self, stream: str, entity: str, event_id: str) -> Record | None:
         """Return the first record of an event, or None."""

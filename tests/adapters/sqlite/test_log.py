@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streamgauge.adapters.sqlite import log_reading
+from streamgauge.adapters.sqlite import log_sweeping
 from streamgauge.adapters.sqlite.log import SqliteLog
 from streamgauge.errors import LogDamaged, UnknownName
 from streamgauge.events.record import Record
@@ -200,9 +200,9 @@ def test_checkpoints_happen_beside_the_writer(path: Path) -> None:
 def test_reading_through_the_log_and_searching_it_give_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = opened(path)
     log.append([movement(f"m-{i}", f"A-{i % 7}") for i in range(600)], NOW)
-    monkeypatch.setattr(log_reading, "ROWS_AT_ONCE", 200)
+    monkeypatch.setattr(log_sweeping, "ROWS_AT_ONCE", 200)
     through = list(log.read_by_entity(up_to=500))
-    monkeypatch.setattr(log_reading, "SCANNED_AT_MOST", 0)
+    monkeypatch.setattr(log_sweeping, "SCANNED_AT_MOST", 0)
     assert list(log.read_by_entity(up_to=500)) == through
     assert [entity for entity, _ in through] == [f"account:A-{i}" for i in range(7)]
     assert sum(len(records) for _, records in through) == 500
@@ -211,7 +211,7 @@ def test_reading_through_the_log_and_searching_it_give_the_same(path: Path, monk
 
 
 def test_a_log_closed_in_the_middle_of_a_read_ends_the_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_reading, "ROWS_AT_ONCE", 200)
+    monkeypatch.setattr(log_sweeping, "ROWS_AT_ONCE", 200)
     log = opened(path)
     log.append([movement(f"m-{i}", f"A-{i}") for i in range(600)], NOW)
     reading = log.read_by_entity()

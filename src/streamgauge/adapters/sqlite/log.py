@@ -22,10 +22,12 @@ from streamgauge.errors import UnknownName, close_match
 from streamgauge.events.content import decode_texts
 from streamgauge.events.record import DELETE
 from streamgauge.log.acceptance import refusal
+from streamgauge.log.grouping import groups_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
+    from streamgauge.events.batch import RecordBatch
     from streamgauge.events.record import NewRecord, Record
     from streamgauge.log.port import Quarantined, Retried
 
@@ -156,19 +158,43 @@ class SqliteLog:
         """Return up to ``limit`` records with greater positions, in order of position."""
         return self._reader.after(position, limit)
 
-    def read_entity(self, entity: str, up_to: int | None = None) -> list[Record]:
-        """Return one entity's records with positions up to ``up_to`` (all if None), in order of position."""
-        return self._reader.of_entity(entity, up_to)
+    def read_entity(self, entity: str, up_to: int | None = None, after: int = 0) -> list[Record]:
+        """Return one entity's records with ``after`` < position ≤ ``up_to`` (all if None), in order of position."""
+        return self._reader.of_entity(entity, up_to, after)
+
+    def entities_after(self, position: int) -> list[str]:
+        """Return the keys of the entities that have a record at a greater position, in the order of their first one."""
+        return self._reader.entities_after(position)
 
     def read_by_entity(
         self, entities: Sequence[str] | None = None, up_to: int | None = None
     ) -> Iterator[tuple[str, list[Record]]]:
         """Yield (entity, its records in order of position) for the named entities, or for all in order of their key."""
-        return self._reader.by_entity(entities, up_to)
+        cut = self.last_position() if up_to is None else up_to
+        yield from groups_of(lambda some: self.read_columns(some, cut), entities, self._reader.stream_names)
 
-    def find(self, stream: str, entity: str, event_id: str) -> Record | None:
-        """Return the first record of an event, or None."""
-        return self._reader.find(stream, entity, event_id)
+    def read_columns(
+        self,
+        entities: Collection[str] | None = None,
+        up_to: int | None = None,
+        after: int = 0,
+        behind: str | None = None,
+    ) -> Iterator[RecordBatch]:
+        """Yield whole entities as columns, in order of their keys (see `Log.read_columns`).
+
+        Args:
+            entities: The entities, or None for all.
+            up_to: The last position, or None for the newest as the reading starts.
+            after: The position before the first.
+            behind: Begin with the entities behind this one.
+        """
+        from streamgauge.adapters.sqlite.log_sweeping import LogSweeper
+
+        return LogSweeper(self._reader).columns(entities, after, up_to, behind)
+
+    def find(self, stream: str, entity: str, event_id: str, after: int = 0) -> Record | None:
+        """Return the first record of an event (behind a position), or None."""
+        return self._reader.find(stream, entity, event_id, after)
 
     def get(self, position: int) -> Record | None:
         """Return the record at a position, or None."""

@@ -16,19 +16,15 @@ from streamgauge.definitions.schema import StreamSpec
 from streamgauge.errors import LogDamaged, UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from streamgauge.events.record import Record
     from streamgauge.log.port import Quarantined
 
-ENTITIES_AT_ONCE: Final = 256
-ROWS_AT_ONCE: Final = 300_000
-"""About how many rows one reading through the log may return: what bounds its memory."""
-SCANNED_AT_MOST: Final = 4_000_000
-"""The longest log that is read through once for every so many rows; a longer one is searched by entity."""
 CHECKED_AT_ONCE: Final = 20_000
 
+GREATEST: Final = 2**63 - 1
 _COLUMNS: Final = "SELECT position, entity, CAST(body AS BLOB) FROM records"
 _NEXT_ENTITY: Final = """
 WITH RECURSIVE keys (entity) AS (
@@ -79,7 +75,7 @@ class LogReader:
 
     def last_position(self) -> int:
         """Return the newest position, 0 for an empty log."""
-        return int(self._rows("SELECT coalesce(max(position), 0) FROM records")[0][0])
+        return int(self.rows("SELECT coalesce(max(position), 0) FROM records")[0][0])
 
     def after(self, position: int, limit: int) -> list[Record]:
         """Return up to ``limit`` records with greater positions, in order of position."""
@@ -90,44 +86,21 @@ class LogReader:
         found = self._records(f"{_COLUMNS} WHERE position = ?", position)
         return found[0] if found else None
 
-    def of_entity(self, entity: str, up_to: int | None) -> list[Record]:
-        """Return one entity's records with positions up to ``up_to``, in order of position."""
-        if up_to is None:
-            return self._records(f"{_COLUMNS} WHERE entity = ? ORDER BY position", entity)
-        return self._records(f"{_COLUMNS} WHERE entity = ? AND position <= ? ORDER BY position", entity, up_to)
+    def of_entity(self, entity: str, up_to: int | None, after: int) -> list[Record]:
+        """Return one entity's records with positions behind ``after`` and up to ``up_to``, in order of position."""
+        last = GREATEST if up_to is None else up_to
+        query = f"{_COLUMNS} WHERE entity = ? AND position > ? AND position <= ? ORDER BY position"
+        return self._records(query, entity, after, last)
 
-    def by_entity(self, entities: Sequence[str] | None, up_to: int | None) -> Iterator[tuple[str, list[Record]]]:
-        """Yield (entity, its records in order of position), some entities a read, all of them under one cut."""
-        cut = self.last_position() if up_to is None else up_to
-        every = self.entities(None)
-        keys = every if entities is None else entities
-        scans = len(keys) * 2 >= len(every) and cut <= SCANNED_AT_MOST
-        at_once = max(1, len(every) * ROWS_AT_ONCE // max(cut, 1)) if scans else ENTITIES_AT_ONCE
-        for start in range(0, len(keys), at_once):
-            some = keys[start : start + at_once]
-            found: dict[str, list[Record]] = {entity: [] for entity in some}
-            for record in self._scanned(found, cut) if scans else self._searched(some, cut):
-                found[record.entity].append(record)
-            for entity in some:
-                if found[entity] or entities is not None:
-                    yield entity, found[entity]
+    def entities_after(self, position: int) -> list[str]:
+        """Return the keys of the entities that have a record behind a position, in the order of their first one."""
+        query = "SELECT entity FROM records NOT INDEXED WHERE position > ? GROUP BY entity ORDER BY min(position)"
+        return [key for (key,) in self.rows(query, (position,))]
 
-    def _searched(self, entities: Sequence[str], cut: int) -> list[Record]:
-        """Return some entities' records in order of position: the index names rows, which are then read in order."""
-        marks = ", ".join("?" * len(entities))
-        rows = f"position IN (SELECT position FROM records WHERE entity IN ({marks}) AND position <= ?)"  # noqa: S608 - only question marks
-        return self._records(f"{_COLUMNS} WHERE {rows} ORDER BY position", *entities, cut)
-
-    def _scanned(self, entities: Collection[str], cut: int) -> list[Record]:
-        """Return many entities' records in order of position: for most of a log, reading it through is quicker."""
-        first, last = min(entities), max(entities)
-        query = f"{_COLUMNS} NOT INDEXED WHERE entity BETWEEN ? AND ? AND position <= ? ORDER BY position"
-        return [record for record in self._records(query, first, last, cut) if record.entity in entities]
-
-    def find(self, stream: str, entity: str, event_id: str) -> Record | None:
-        """Return the first record of an event, or None."""
-        query = f"{_COLUMNS} WHERE entity = ? AND id_hash = ? ORDER BY position"
-        for record in self._records(query, entity, id_hash(stream, event_id)):
+    def find(self, stream: str, entity: str, event_id: str, after: int) -> Record | None:
+        """Return the first record of an event behind a position, or None."""
+        query = f"{_COLUMNS} WHERE entity = ? AND id_hash = ? AND position > ? ORDER BY position"
+        for record in self._records(query, entity, id_hash(stream, event_id), after):
             if record.stream == stream and record.event_id == event_id:
                 return record
         return None
@@ -135,7 +108,7 @@ class LogReader:
     def entities(self, role: str | None) -> list[str]:
         """Return the keys of all entities (of one role), sorted; it jumps from one to the next in the index."""
         first, last = ("", "\U0010ffff") if role is None else (f"{role}:", f"{role};")
-        return [key for (key,) in self._rows(_NEXT_ENTITY, {"first": first, "last": last})]
+        return [key for (key,) in self.rows(_NEXT_ENTITY, {"first": first, "last": last})]
 
     def quarantined(
         self,
@@ -151,15 +124,15 @@ class LogReader:
         query, values = quarantine.select(
             number=number, last=last, before=before, reason=reason, stream=stream, resolved=resolved
         )
-        return [quarantine.refused_of(row) for row in self._rows(query, values)]
+        return [quarantine.refused_of(row) for row in self.rows(query, values)]
 
     def quarantine_counts(self) -> dict[str, int]:
         """Return how many are open, by reason."""
-        return dict(self._rows(quarantine.COUNTS))
+        return dict(self.rows(quarantine.COUNTS))
 
     def text_of(self, value: int) -> str | None:
         """Return the text behind an open category's finished value, or None where it was never accepted."""
-        found = self._rows("SELECT text FROM texts WHERE code = ?", (value,))
+        found = self.rows("SELECT text FROM texts WHERE code = ?", (value,))
         return found[0][0] if found else None
 
     def schema(self, number: int) -> StreamSpec:
@@ -184,7 +157,7 @@ class LogReader:
         Raises:
             LogDamaged: Something is not.
         """
-        problems = [text for (text,) in self._rows("PRAGMA quick_check(5)") if text != "ok"]
+        problems = [text for (text,) in self.rows("PRAGMA integrity_check(5)") if text != "ok"]
         if problems:
             raise LogDamaged(
                 f"The event log {self._path.name} is damaged: {'; '.join(problems)}. Restore it from a backup."
@@ -200,7 +173,7 @@ class LogReader:
 
     def _records(self, query: str, *values: str | int) -> list[Record]:
         """Return the records that a query finds."""
-        rows = self._rows(query, values)
+        rows = self.rows(query, values)
         if rows and not self._streams:
             self._load_schemas()
         try:
@@ -209,10 +182,17 @@ class LogReader:
             self._load_schemas()  # another reader may have seen a schema first
             return [record_of(position, entity, body, self._streams) for position, entity, body in rows]
 
-    def _rows(self, query: str, values: tuple[str | int, ...] | dict[str, str] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, values: Sequence[str | int] | dict[str, str] = ()) -> list[tuple[Any, ...]]:
         """Return the rows that a query finds, on this thread's connection."""
         with failures_named(self._path):
             return self._connection().execute(query, values).fetchall()
+
+    def batches(self, query: str, values: Sequence[str | int], rows: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows that a query finds, so many at a time."""
+        with failures_named(self._path):
+            cursor = self._connection().execute(query, values)
+            while found := cursor.fetchmany(rows):
+                yield found
 
     def _connection(self) -> ThreadConnection:
         """Return this thread's connection."""
@@ -225,6 +205,11 @@ class LogReader:
                 self._connections.add(found)
         return found
 
+    def stream_names(self) -> Mapping[int, str]:
+        """Return the name of the stream of each schema number."""
+        self._load_schemas()
+        return self._streams
+
     def _load_schemas(self) -> None:
         """Read the schemas that were registered."""
         schemas = dict(self._forms())
@@ -233,7 +218,7 @@ class LogReader:
 
     def _forms(self) -> list[tuple[int, StreamSpec]]:
         """Return the forms by number."""
-        rows = self._rows("SELECT number, spec FROM schemas ORDER BY number")
+        rows = self.rows("SELECT number, spec FROM schemas ORDER BY number")
         try:
             return [(int(number), _decode_spec(spec)) for number, spec in rows]
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError) as error:

@@ -1,0 +1,112 @@
+"""Reading much of the log at once, as columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from streamgauge.adapters.sqlite.log_columns import COLUMNS, batch_of
+from streamgauge.events.batch import NOTHING, RecordBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from streamgauge.adapters.sqlite.log_reading import LogReader
+
+SEARCHED_AT_ONCE: Final = 256
+"""So many entities are searched by the index in one reading."""
+ROWS_OF_A_FETCH: Final = 20_000
+ROWS_AT_ONCE: Final = 300_000
+"""About how many rows one reading through the log may return: what bounds its memory."""
+SCANNED_AT_MOST: Final = 4_000_000
+"""The longest log that is read through once for every so many rows; a longer one is searched by entity."""
+
+
+class LogSweeper:
+    """The reads of many records of a log.
+
+    Args:
+        reader: The log's reader.
+    """
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+
+    def between(self, after: int, through: int) -> RecordBatch:
+        """Return the records with positions behind one and up to another."""
+        found = list(self._scanned(None, (after, through), None, None))
+        return found[0] if found else NOTHING
+
+    def columns(
+        self, names: Collection[str] | None, after: int, up_to: int | None, behind: str | None = None
+    ) -> Iterator[RecordBatch]:
+        """Yield whole entities in order of their keys, each reading under one cut.
+
+        Args:
+            names: The entities, or None for all.
+            after: The position before the first that is wanted.
+            up_to: The last position, or None for the newest as the reading starts.
+            behind: Begin with the entities behind this one.
+        """
+        cut = self._reader.last_position() if up_to is None else up_to
+        rows = self._reader.rows(
+            "SELECT coalesce(max(position) - min(position) + 1, 0) FROM records WHERE position > ? AND position <= ?",
+            (after, cut),
+        )[0][0]
+        if not rows:
+            return
+        wanted = None if names is None else sorted({name for name in names if behind is None or name > behind})
+        if wanted is not None and len(wanted) <= SEARCHED_AT_ONCE:
+            yield from self._searched(wanted, after, cut)
+        elif rows <= ROWS_AT_ONCE:
+            yield from self._scanned(None if wanted is None else frozenset(wanted), (after, cut), behind, None)
+        else:
+            yield from self._by_range(wanted, (after, cut), behind, rows)
+
+    def _by_range(
+        self, wanted: list[str] | None, cut: tuple[int, int], behind: str | None, rows: int
+    ) -> Iterator[RecordBatch]:
+        """Yield the entities of a log that is too long for one reading."""
+        every = [name for name in self._reader.entities(None) if behind is None or name > behind]
+        scans = wanted is None or (len(wanted) * 2 >= len(every) and rows <= SCANNED_AT_MOST)
+        keys = every if wanted is None else wanted
+        at_once = max(1, len(every) * ROWS_AT_ONCE // rows)
+        if not scans:
+            for start in range(0, len(keys), SEARCHED_AT_ONCE):
+                yield from self._searched(keys[start : start + SEARCHED_AT_ONCE], *cut)
+            return
+        some = None if wanted is None else frozenset(wanted)
+        for start in range(0, len(keys), at_once):
+            last = keys[min(start + at_once, len(keys)) - 1]
+            yield from self._scanned(some, cut, behind, last)
+            behind = last
+
+    def _searched(self, names: Sequence[str], after: int, cut: int) -> Iterator[RecordBatch]:
+        """Yield some entities' records: the index names rows, which are then read in order of position."""
+        marks = ", ".join("?" * len(names))
+        rows = (
+            f"position IN (SELECT position FROM records WHERE entity IN ({marks}) AND position > ? AND position <= ?)"  # noqa: S608 - only question marks
+        )
+        found = self._reader.rows(f"{COLUMNS} WHERE {rows} ORDER BY position", (*names, after, cut))
+        if found:
+            yield batch_of(found)
+
+    def _scanned(
+        self, names: frozenset[str] | None, cut: tuple[int, int], behind: str | None, last: str | None
+    ) -> Iterator[RecordBatch]:
+        """Yield the entities between two keys: for most of a log, reading it through is quicker."""
+        query = f"{COLUMNS} NOT INDEXED WHERE position > ? AND position <= ?"
+        values: list[str | int] = list(cut)
+        for test, value in ((" AND entity > ?", behind), (" AND entity <= ?", last)):
+            if value is not None:
+                query, values = query + test, [*values, value]
+        parts = []
+        for rows in self._reader.batches(query + " ORDER BY position", values, ROWS_OF_A_FETCH):
+            batch = batch_of(rows)
+            if names is not None:
+                chosen = np.array([key in names for key in batch.entities], np.bool_)
+                batch = batch.kept(np.repeat(chosen, np.diff(batch.offsets)))
+            parts.append(batch)
+        if parts:
+            yield RecordBatch.merged(parts)
