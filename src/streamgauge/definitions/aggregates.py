@@ -71,7 +71,7 @@ def windowed(
 
 def single(rows: Selection, spec: AggregateSpec, *, needs_reach: bool = False) -> Feature:
     """Return the feature of an aggregate whose window is set."""
-    return Feature("agg", leaf=Leaf(spec, rows.stream.roles, needs_reach, here()))
+    return Feature("agg", leaf=Leaf(spec, rows.stream.entity, needs_reach, here()))
 
 
 def number_of(rows: Selection, value: object, what: str) -> Numeric[Any]:
@@ -164,7 +164,7 @@ def _feature(rows: Selection, spec: AggregateSpec, window: Window, levels: tuple
             place,
             argument="over",
         )
-    leaf = Leaf(replace(spec, window=window.spec), rows.stream.roles, window.needs_reach, place)
+    leaf = Leaf(replace(spec, window=window.spec), rows.stream.entity, window.needs_reach, place)
     return Feature("agg", leaf=leaf, levels=levels)
 
 
