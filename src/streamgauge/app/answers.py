@@ -315,7 +315,15 @@ class QuarantineAnswer(msgspec.Struct, frozen=True, kw_only=True):
         reason: Machine-readable, such as ``missing_field``.
         detail: The sentence for a person.
         at: When it was refused.
+        field: The field that it was refused for, empty where there is none.
         position: Its position in the log, where it contradicts what was accepted before, else None.
+        state: ``open``, or ``resolved`` by a retry.
+        retriable: Whether it can be tried again: it is open, all there, and not in the log.
+        retries: How often it was tried again in vain.
+        resolved: The position of the record that a retry made of it, else None.
+        resolved_at: When, else None.
+        source: ``event``, or ``file`` where it came as a file's row.
+        whole: Whether all of the body is kept.
         body: The event as it came, JSON text of bounded length.
     """
 
@@ -326,5 +334,31 @@ class QuarantineAnswer(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     detail: str
     at: str
+    field: str
     position: int | None
+    state: Literal["open", "resolved"]
+    retriable: bool
+    retries: int
+    resolved: int | None
+    resolved_at: str | None
+    source: Literal["event", "file"]
+    whole: bool
     body: str
+
+
+class RetryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of refused events that were tried again.
+
+    Attributes:
+        tried: How many.
+        resolved: How many are accepted and applied now.
+        kept: How many were refused again; each has the newer reason.
+        skipped: How many were named but cannot be tried: resolved already, cut short, or in the log.
+        items: The first hundred that were tried, as they are now.
+    """
+
+    tried: int
+    resolved: int
+    kept: int
+    skipped: int
+    items: list[QuarantineAnswer]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from streamgauge.app.answers import ImportAnswer, IngestAnswer, Refused
@@ -14,7 +15,7 @@ from streamgauge.features.rebuild import rebuild_store
 from streamgauge.log.port import Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 CHUNK: Final = 50_000
 _SLICE: Final = 512
 _SHOWN: Final = 100
+
+
+def _quiet(_what: str, _done: int, _total: int) -> None:
+    """Show no progress."""
 
 
 class ImportMarker:
@@ -113,24 +118,31 @@ class Importer:
         Raises:
             ImportRefused: Raised by the batches; what came before is in the log.
         """
-        with self._counting:
-            self._under_way += 1
-            self._marker.set(self._log.last_position())
         totals = _Totals()
-        try:
+        with self.history_begun(progress) as rebuilt:
             self._append(batches, stream, totals, progress, rows)
-        finally:
-            with self._counting:
-                self._under_way -= 1
-            entities = self.settle(progress)
         return ImportAnswer(
             stream=stream,
             accepted=totals.accepted,
             quarantined=totals.quarantined,
-            entities=entities,
+            entities=sum(rebuilt),
             position=totals.position,
             refused=totals.refused,
         )
+
+    @contextmanager
+    def history_begun(self, progress: Callable[[str, int, int], None] = _quiet) -> Iterator[list[int]]:
+        """Let history be appended within; at its end every entity it touched is rebuilt, and their number given."""
+        with self._counting:
+            self._under_way += 1
+            self._marker.set(self._log.last_position())
+        rebuilt: list[int] = []
+        try:
+            yield rebuilt
+        finally:
+            with self._counting:
+                self._under_way -= 1
+            rebuilt.append(self.settle(progress))
 
     def live(
         self, batches: Iterable[FileBatch], stream: str, progress: Callable[[str, int, int], None], rows: int = 0
@@ -188,12 +200,18 @@ class Importer:
                 progress("appending", totals.accepted + totals.quarantined, rows)
 
 
-def frame_batches(frame: pl.DataFrame, result: FrameResult) -> list[FileBatch]:
-    """Return a validated frame as one batch; rows are numbered from 1."""
+def frame_batches(
+    frame: pl.DataFrame, result: FrameResult, known_after_us: int | None = None, known_at: str | None = None
+) -> list[FileBatch]:
+    """Return a validated frame as one batch, with what was declared of its arrival; rows are numbered from 1."""
+    from streamgauge.events.arrival import Arrival
     from streamgauge.events.body import body_of
     from streamgauge.events.files import FileBatch, RefusedRow
 
-    refused = [RefusedRow(row + 1, error, body_of(frame.row(row, named=True))) for row, error in result.rejected]
+    arrival = Arrival(known_after_us, known_at)
+    refused = [
+        RefusedRow(row + 1, error, body_of(frame.row(row, named=True)), arrival) for row, error in result.rejected
+    ]
     return [FileBatch(len(frame), result.records, refused)]
 
 

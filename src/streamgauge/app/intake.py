@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamgauge.errors import EventRejected
 from streamgauge.events.validate import EventValidator
-from streamgauge.log.port import Quarantined
-from streamgauge.log.refused import refused_event
+from streamgauge.log.refused import refused_event, refused_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.events.files import RefusedRow
     from streamgauge.events.record import NewRecord
-    from streamgauge.log.port import Log
+    from streamgauge.log.port import Log, Quarantined
 
 
 class Intake:
@@ -32,10 +31,14 @@ class Intake:
             clock: The moment of a refusal.
             metrics: Told of refusals.
         """
-        self.streams = streams
         self._log = log
         self._clock = clock
         self._metrics = metrics
+        self.declare(streams)
+
+    def declare(self, streams: Mapping[str, StreamSpec]) -> None:
+        """Validate by these streams from now on."""
+        self.streams = streams
         self._validator = EventValidator(streams)
 
     def spec(self, stream: str) -> StreamSpec:
@@ -54,9 +57,7 @@ class Intake:
     def refuse_rows(self, stream: str, refused: Sequence[RefusedRow]) -> list[int]:
         """Put refused rows of a file into the quarantine, durably; return their numbers."""
         now = self._clock.now_us()
-        return self._store(
-            [Quarantined(stream, "", "", row.refusal.reason, str(row.refusal), row.body, now) for row in refused]
-        )
+        return self._store([refused_row(row, self.spec(stream), now) for row in refused])
 
     def _store(self, quarantined: Sequence[Quarantined]) -> list[int]:
         self._metrics.refused(quarantined)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from streamgauge.events.record import Record
 from streamgauge.log.port import Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from streamgauge.app.engine import Engine
     from streamgauge.app.publishing import Publisher
@@ -22,6 +24,21 @@ if TYPE_CHECKING:
 _FINE: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 _OTHER: Final = "other"
+
+
+class _OpenQuarantine(Collector):
+    """What lies open in the quarantine, asked for at every scrape."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauge by reason."""
+        help_text = "Refused events that no retry has resolved."
+        gauge = GaugeMetricFamily("streamgauge_quarantine_open", help_text, labels=("reason",))
+        for reason, events in self._log.quarantine_counts().items():
+            gauge.add_metric((reason,), events)
+        yield gauge
 
 
 class Metrics:
@@ -41,6 +58,7 @@ class Metrics:
         self._streams = frozenset(streams)
         self._accepted = self._counter("events_accepted", "Events that are durably in the log.", "stream")
         self._quarantined = self._counter("events_quarantined", "Events that were refused.", "stream", "reason")
+        self._retried = self._counter("quarantine_retries", "Refused events that were tried again.", "result")
         self._append = self._histogram("append_seconds", "Time from a submission to its durable commit.", _FINE)
         self._batch = self._histogram("apply_batch_events", "Events applied in one commit.", _SIZES)
         self._freshness = self._histogram(
@@ -69,6 +87,11 @@ class Metrics:
         for (stream, reason), events in tally((self._known(one.stream), one.reason) for one in refused).items():
             self._quarantined.labels(stream, reason).inc(events)
 
+    def retried(self, resolved: int, kept: int) -> None:
+        """Count refused events that were tried again."""
+        self._retried.labels("resolved").inc(resolved)
+        self._retried.labels("kept").inc(kept)
+
     def applied(self, events: int, freshness_us: Iterable[int] = ()) -> None:
         """Observe a batch that was applied, and how old its scored events were by then, µs."""
         self._batch.observe(events)
@@ -95,6 +118,7 @@ class Metrics:
             lambda: (clock.now_us() - publisher.known_at) / 1_000_000,
         )
         self._gauge("waiting_submissions", "Submissions that wait to be appended or applied.", lambda: engine.waiting)
+        self.registry.register(_OpenQuarantine(log))
         self._gauge("engine_up", "1 while events are applied.", lambda: engine.failure is None)
 
     def exposition(self) -> bytes:

@@ -16,7 +16,6 @@ from streamgauge.app.answers import (
     ImportAnswer,
     IngestAnswer,
     ModelAnswer,
-    QuarantineAnswer,
     ScoreAnswer,
     VerifyAnswer,
 )
@@ -33,11 +32,11 @@ from streamgauge.app.publishing import Publisher
 from streamgauge.app.reading import Question, Reader
 from streamgauge.app.replies import (
     model_answers,
-    quarantine_answer,
     record_answer,
     verify_answer,
 )
 from streamgauge.app.scores import ScoreFeed
+from streamgauge.app.steward import Steward
 from streamgauge.app.stores import carry_scores, fitting_store, prepare_store, retire, sweep
 from streamgauge.app.submitting import Pending, submit_events
 from streamgauge.decisions.replay import Replay
@@ -72,7 +71,7 @@ def quiet(_what: str, _done: int, _total: int) -> None:
     """Show no progress."""
 
 
-class Owner:
+class Owner(Steward):
     """A `streamgauge.app.service.Service` in this process.
 
     Attributes:
@@ -209,7 +208,8 @@ class Owner:
 
         spec = self._stream(stream)
         result = validate_import(frame, spec, known_after_us=known_after_us, known_at=known_at)
-        return self._importer.history(frame_batches(frame, result), stream, progress, len(frame))
+        batches = frame_batches(frame, result, known_after_us, known_at)
+        return self._importer.history(batches, stream, progress, len(frame))
 
     def ingest_file(self, path: Path, stream: str, progress: Callable[[str, int, int], None]) -> IngestAnswer:
         """See `Service.ingest_file`."""
@@ -233,10 +233,6 @@ class Owner:
         refuse_undeclared(known_after_us, known_at)
         batches = read_file(path, self._stream(stream), known_after_us=known_after_us, known_at=known_at)
         return self._importer.history(batches, stream, progress)
-
-    def quarantined(self, *, number: int | None = None, last: int = 100) -> list[QuarantineAnswer]:
-        """See `Service.quarantined`."""
-        return [quarantine_answer(one) for one in self._log.quarantined(number=number, last=last)]
 
     def features(
         self,

@@ -17,7 +17,7 @@ from streamgauge.errors import ImportRefused, SettingsError, UnknownName, close_
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     import polars as pl
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         ImportAnswer,
         IngestAnswer,
         ModelAnswer,
+        QuarantineAnswer,
+        RetryAnswer,
         ScoreAnswer,
         VerifyAnswer,
     )
@@ -216,6 +218,22 @@ class Project:
             path = Path(folder) / "portfolio.parquet"
             self._service.portfolio(path, self._progress, model=model)
             return pl.read_parquet(path)
+
+    def quarantined(
+        self, last: int = 100, *, reason: str | None = None, stream: str | None = None
+    ) -> list[QuarantineAnswer]:
+        """Return the newest open refused events, of a reason and a stream where they are given."""
+        return self._service.quarantined(last=last, reason=reason, stream=stream, resolved=False)
+
+    def retry(
+        self, numbers: Sequence[int] | None = None, *, reason: str | None = None, stream: str | None = None
+    ) -> RetryAnswer:
+        """Try refused events again under today's declarations: some numbers, or all open ones.
+
+        Raises:
+            UnknownName: The quarantine has no such number or reason.
+        """
+        return self._service.retry(numbers, reason=reason, stream=stream)
 
     def models(self) -> list[ModelAnswer]:
         """Return all registered models, champions marked."""

@@ -17,6 +17,7 @@ from streamgauge.app.answers import (
     IngestAnswer,
     ModelAnswer,
     QuarantineAnswer,
+    RetryAnswer,
     ScoreAnswer,
     VerifyAnswer,
 )
@@ -170,11 +171,29 @@ class RemoteService:
         """See `Service.reload`."""
         self._long("/internal/reload", {}, type(None), progress)
 
-    def quarantined(self, *, number: int | None = None, last: int = 100) -> list[QuarantineAnswer]:
+    def quarantined(
+        self,
+        *,
+        number: int | None = None,
+        last: int = 100,
+        before: int | None = None,
+        reason: str | None = None,
+        stream: str | None = None,
+        resolved: bool | None = None,
+    ) -> list[QuarantineAnswer]:
         """See `Service.quarantined`."""
-        if number is None:
-            return self._get("/v1/quarantine", {"last": last}, list[QuarantineAnswer])
-        return [self._get(f"/v1/quarantine/{number}", {}, QuarantineAnswer)]
+        if number is not None:
+            return [self._get(f"/v1/quarantine/{number}", {}, QuarantineAnswer)]
+        state = None if resolved is None else "resolved" if resolved else "open"
+        asked = {"last": last, "before": before, "reason": reason, "stream": stream, "state": state}
+        return self._get("/v1/quarantine", asked, list[QuarantineAnswer])
+
+    def retry(
+        self, numbers: Sequence[int] | None = None, *, reason: str | None = None, stream: str | None = None
+    ) -> RetryAnswer:
+        """See `Service.retry`."""
+        body = {"numbers": None if numbers is None else list(numbers), "reason": reason, "stream": stream}
+        return msgspec.json.decode(self._request("POST", "/v1/quarantine/retry", body), type=RetryAnswer)
 
     def close(self) -> None:
         """See `Service.close`; the owner goes on."""

@@ -94,7 +94,15 @@ def quarantine_answer(one: Quarantined) -> QuarantineAnswer:
         reason=one.reason,
         detail=one.detail,
         at=iso(one.at),
+        field=one.field,
         position=one.position,
+        state="open" if one.resolved is None else "resolved",
+        retriable=one.retriable,
+        retries=one.retries,
+        resolved=one.resolved,
+        resolved_at=None if one.resolved_at is None else iso(one.resolved_at),
+        source="event" if one.arrival is None else "file",
+        whole=one.whole,
         body=one.body,
     )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         IngestAnswer,
         ModelAnswer,
         QuarantineAnswer,
+        RetryAnswer,
         ScoreAnswer,
         VerifyAnswer,
     )
@@ -135,8 +136,31 @@ class Service(Protocol):
     def reload(self, progress: Callable[[str, int, int], None]) -> None:
         """Serve the champions and policies that are registered now; states that do not fit them are rebuilt."""
 
-    def quarantined(self, *, number: int | None = None, last: int = 100) -> list[QuarantineAnswer]:
-        """Return one refused event, or the newest ones."""
+    def quarantined(
+        self,
+        *,
+        number: int | None = None,
+        last: int = 100,
+        before: int | None = None,
+        reason: str | None = None,
+        stream: str | None = None,
+        resolved: bool | None = None,
+    ) -> list[QuarantineAnswer]:
+        """Return one refused event, or the newest ones: of a reason, of a stream, open or resolved."""
+
+    def retry(
+        self, numbers: Sequence[int] | None = None, *, reason: str | None = None, stream: str | None = None
+    ) -> RetryAnswer:
+        """Try refused events again under today's declarations; answer when what is valid is applied.
+
+        Args:
+            numbers: Their numbers; None for all open ones.
+            reason: Only those refused for it.
+            stream: Only those of it.
+
+        Raises:
+            UnknownName: The quarantine has no such number or reason.
+        """
 
     def close(self) -> None:
         """Release everything; what was accepted is durable."""

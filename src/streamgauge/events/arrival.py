@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 
@@ -21,4 +23,8 @@ class Arrival(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def declared(self) -> bool:
         """Whether it came as history."""
-        return self != Arrival()
+        return self != LIVE
+
+
+LIVE: Final = Arrival()
+"""Of a row that is known now."""

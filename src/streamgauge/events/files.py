@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from streamgauge.errors import EventRejected, ImportRefused
+from streamgauge.events.arrival import LIVE, Arrival
 from streamgauge.events.body import body_of
 from streamgauge.events.frames import validate_frame, validate_imported
 from streamgauge.events.validate import StreamValidator, stream_validator
@@ -38,11 +39,13 @@ class RefusedRow:
         row: Its number, from 1: the row of data in a table, the line in a JSON Lines file.
         refusal: Why.
         body: The row as text, bounded.
+        arrival: What its file declared of it.
     """
 
     row: int
     refusal: EventRejected
     body: str
+    arrival: Arrival = LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,13 @@ def read_file(
         yield from _read_lines(path, spec, known_after_us, known_at, rows_at_once)
         return
     done = 0
+    arrival = Arrival(known_after_us, known_at)
     for frame in read_frames(path, rows_at_once):
         result = validate_frame(frame, spec, known_after_us=known_after_us, known_at=known_at)
         rows = [row for row, _ in result.rejected]
         bodies = (body_of(event) for event in frame[rows].iter_rows(named=True))
         refused = [
-            RefusedRow(done + row + 1, refusal, body)
+            RefusedRow(done + row + 1, refusal, body, arrival)
             for (row, refusal), body in zip(result.rejected, bodies, strict=True)
         ]
         yield FileBatch(len(frame), result.records, refused)
@@ -124,6 +128,7 @@ def _read_lines(
     records: list[NewRecord] = []
     refused: list[RefusedRow] = []
     rows = 0
+    arrival = Arrival(known_after_us, known_at)
     try:
         with path.open("rb") as file:
             for row, line in _lines(file):
@@ -131,7 +136,7 @@ def _read_lines(
                 try:
                     records.append(_record(line, validator, known_after_us, known_at))
                 except EventRejected as refusal:
-                    refused.append(RefusedRow(row, refusal.with_traceback(None), body_of(line)))
+                    refused.append(RefusedRow(row, refusal.with_traceback(None), body_of(line), arrival))
                 if rows == rows_at_once:
                     yield FileBatch(rows, records, refused)
                     records, refused, rows = [], [], 0

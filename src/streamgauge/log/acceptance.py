@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from streamgauge.events.arrival import Arrival
 from streamgauge.events.render import render
 from streamgauge.events.values import format_time
 from streamgauge.log.port import Quarantined
@@ -46,6 +47,7 @@ def refusal(new: NewRecord, spec: StreamSpec, known_at: int, now_us: int) -> Qua
         detail=detail,
         body=msgspec.json.encode(render(new, spec)).decode(),
         at=now_us,
+        arrival=None if new.declared_known_at is None else Arrival(known_at_us=new.declared_known_at),
     )
 
 

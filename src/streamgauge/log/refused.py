@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from streamgauge.events.body import body_of
 from streamgauge.events.render import render
 from streamgauge.log.port import Quarantined
@@ -12,6 +14,7 @@ from streamgauge.log.port import Quarantined
 if TYPE_CHECKING:
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.errors import EventRejected
+    from streamgauge.events.files import RefusedRow
     from streamgauge.events.record import Record
 
 _DETAIL: Final = {
@@ -39,7 +42,34 @@ def refused_event(event: object, refusal: EventRejected, at: int, streams: Mappi
             event_id = _text(event.get(spec.event_id))
             value = _text(event.get(spec.entity))
             entity = f"{spec.entity}:{value}" if value else ""
-    return Quarantined(stream, entity, event_id, refusal.reason, str(refusal), body_of(event), at)
+    detail, body = str(refusal), body_of(event)
+    return Quarantined(stream, entity, event_id, refusal.reason, detail, body, at, field=refusal.field)
+
+
+def refused_row(row: RefusedRow, spec: StreamSpec, at: int) -> Quarantined:
+    """Return what the quarantine keeps of a file's row that was refused before it reached the log.
+
+    Args:
+        row: The row; its ids are read from its body where that is JSON.
+        spec: The stream.
+        at: When, µs.
+    """
+    try:
+        event = msgspec.json.decode(row.body, type=dict[str, object])
+    except msgspec.DecodeError:
+        event = {}
+    value = _cell(event.get(spec.entity))
+    return Quarantined(
+        spec.name,
+        f"{spec.entity}:{value}" if value else "",
+        _cell(event.get(spec.event_id)),
+        row.refusal.reason,
+        str(row.refusal),
+        row.body,
+        at,
+        field=row.refusal.field,
+        arrival=row.arrival,
+    )
 
 
 def contradictions(judged: Iterable[tuple[Record, str]], schema: Callable[[int], StreamSpec]) -> list[Quarantined]:
@@ -71,3 +101,8 @@ def contradictions(judged: Iterable[tuple[Record, str]], schema: Callable[[int],
 def _text(value: object) -> str:
     """Return a text, or an empty one where it is none."""
     return value if isinstance(value, str) else ""
+
+
+def _cell(value: object) -> str:
+    """Return what a table's cell means as an id."""
+    return str(value) if type(value) is int else _text(value)

@@ -208,10 +208,15 @@ def provocations(owner: Owner) -> dict[tuple[str, str], list[Call]]:
         ("get_quarantine", "invalid-parameter"): get("/v1/quarantine?last=0"),
         ("get_quarantined", "invalid-parameter"): get("/v1/quarantine/x"),
         ("get_quarantined", "unknown-name"): get("/v1/quarantine/999999"),
+        ("post_quarantine_retry", "unknown-name"): post("/v1/quarantine/retry", json={"numbers": [999_999]}),
         ("get_score", "needs-event"): get("/v1/entities/acc-00007/score?model=application-risk"),
         ("get_score", "inactive"): get("/v1/entities/acc-00007/score?as_of=2020-01-01T00:00:00Z"),
     }
-    for name, path in (("post_events", "/v1/events"), ("post_decision", "/v1/decisions")):
+    for name, path in (
+        ("post_events", "/v1/events"),
+        ("post_decision", "/v1/decisions"),
+        ("post_quarantine_retry", "/v1/quarantine/retry"),
+    ):
         csv = {"content-type": "text/csv"}
         calls |= {
             (name, "malformed-body"): post(path, content=b"[1,]"),

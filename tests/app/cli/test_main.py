@@ -15,8 +15,9 @@ from tests.app.cli.conftest import answer, command, refusal
 
 PRINTS_A_RESULT = {
     "init", "check", "import", "ingest", "dataset", "train", "models", "run", "score", "features", "decide", "verify",
-    "portfolio", "demo", "doctor", "policy evaluate", "quarantine list", "quarantine show", "keys create", "keys list",
-    "keys revoke",
+    "portfolio", "demo", "doctor",
+    "policy evaluate", "policy list", "quarantine list", "quarantine show", "quarantine retry",
+    "keys create", "keys list", "keys revoke",
 }  # fmt: skip
 
 

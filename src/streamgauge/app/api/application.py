@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streamgauge.app.api import catalogue, decisions, entities, events, health, internal, stream
+from streamgauge.app.api import catalogue, decisions, entities, events, health, internal, quarantine, stream
 from streamgauge.app.api.jobs import Jobs
 from streamgauge.app.api.news import ScoreNews
 from streamgauge.app.api.openapi import document
@@ -31,6 +31,7 @@ PUBLIC: Final[tuple[Operation, ...]] = (
     *decisions.OPERATIONS,
     *stream.OPERATIONS,
     *catalogue.OPERATIONS,
+    *quarantine.OPERATIONS,
     *health.OPERATIONS,
 )
 """What is offered on the network."""

@@ -115,9 +115,18 @@ _QUARANTINED: Final = {
     "reason": "unknown_field",
     "detail": 'Movement has no field "ammount". Did you mean "amount"?',
     "at": "2026-01-01T09:00:00.000000Z",
+    "field": "ammount",
     "position": None,
+    "state": "open",
+    "retriable": True,
+    "retries": 0,
+    "resolved": None,
+    "resolved_at": None,
+    "source": "event",
+    "whole": True,
     "body": '{"stream":"Movement","id":"m-2026-0003","ammount":"1.00"}',
 }
+_KEPT: Final = {**_QUARANTINED, "retries": 1}
 _HEALTH: Final = {
     "ready": True,
     "failure": None,
@@ -223,7 +232,32 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ),
     ),
     "get_models": (Example("models", "What is registered", {}, None, [_MODEL]),),
-    "get_quarantine": (Example("newest", "The newest ten", {"last": 10}, None, [_QUARANTINED]),),
+    "get_quarantine": (
+        Example("newest", "The newest ten", {"last": 10}, None, [_QUARANTINED]),
+        Example(
+            "open",
+            "What was refused for an unknown field and is open",
+            {"reason": "unknown_field", "stream": "Movement", "state": "open"},
+            None,
+            [_QUARANTINED],
+        ),
+    ),
+    "post_quarantine_retry": (
+        Example(
+            "numbers",
+            "One refused event",
+            {},
+            {"numbers": [1]},
+            {"tried": 1, "resolved": 0, "kept": 1, "skipped": 0, "items": [_KEPT]},
+        ),
+        Example(
+            "reason",
+            "All that were refused for a reason",
+            {},
+            {"reason": "unknown_field"},
+            {"tried": 1, "resolved": 0, "kept": 1, "skipped": 0, "items": [_KEPT]},
+        ),
+    ),
     "get_quarantined": (Example("first", "The first refused event", {"number": 1}, None, _QUARANTINED),),
     "get_health": (Example("alive", "The process lives", {}, None, {"status": "ok"}),),
     "get_readiness": (Example("ready", "Events are applied", {}, None, _HEALTH),),

@@ -35,6 +35,7 @@ _TAGS: Final = {
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document of some operations."""
     typed = [operation.answer for operation in operations if not isinstance(operation.answer, dict)]
+    typed += [body for operation in operations for body in operation.bodies.values() if not isinstance(body, dict)]
     typed += [PublishedScore, DecisionAnswer, ProblemDetails, RejectedDetails]
     _, components = msgspec.json.schema_components(typed, ref_template=_REF)
     for kind in _structs(typed):
@@ -102,7 +103,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "required": True,
             "content": {
                 media_type: {
-                    "schema": schema,
+                    "schema": schema if isinstance(schema, dict) else _reference(schema),
                     **_named(
                         (example.name, example.summary, example.body)
                         for example in examples

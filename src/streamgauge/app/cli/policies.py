@@ -1,4 +1,4 @@
-"""``policy``: a changed policy needs no training."""
+"""``policy``: what decides, and a changed policy needs no training."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from streamgauge.app.cli.options import HERE, JsonOption, ModelOption, ProjectOp
 from streamgauge.app.cli.terminal import Progress, say, show_json, show_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from streamgauge.definitions.specs import ProjectSpec
     from streamgauge.models.policies import PolicyReport
 
-app = typer.Typer(help="Policies: evaluate, register.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Policies: list, evaluate, register.", rich_markup_mode=None)
 
 
-@app.callback()
-def policy() -> None:
-    """Judge the project file's policies by what they would have done, and put them in force."""
+@app.callback(invoke_without_command=True)
+def policy(context: typer.Context, *, project: ProjectOption = HERE, json: JsonOption = False) -> None:
+    """Judge the project file's policies by what they would have done, and put them in force; alone: list them."""
+    if context.invoked_subcommand is None:
+        _list(project, json=json)
+
+
+@app.command("list", epilog="Example: streamgauge policy list")
+def list_(*, project: ProjectOption = HERE, json: JsonOption = False) -> None:
+    """List the policies that are in force, and those of the project file that are not."""
+    _list(project, json=json)
 
 
 @app.command("evaluate", epilog="Example: streamgauge policy evaluate --model application-risk --register")
@@ -48,6 +58,22 @@ def evaluate(
     _show(report)
     if registered is not None:
         say(f"Policy version {registered.version} of {registered.model} is in force ({registered.sha256[:12]}…).")
+
+
+def _list(directory: Path, *, json: bool) -> None:
+    from streamgauge.app.listing import listed_policies
+
+    found = listed_policies(find(directory))
+    if json:
+        show_json(found)
+    elif not found:
+        say("No policy is declared, and none is registered. Declare a Policy in the project file.")
+    else:
+        rows = [
+            (one.model, one.version, one.state, one.approve_below, one.refer_below, len(one.rules), one.sha256[:12])
+            for one in found
+        ]
+        show_table(("model", "version#", "state", "approve PD <#", "refer PD <#", "rules#", "sha256"), rows)
 
 
 def _model(project: ProjectSpec, name: str | None) -> str:
