@@ -8,7 +8,6 @@ import streamgauge as sg
 from streamgauge.definitions.event import as_mapping
 from streamgauge.definitions.loader import load_source
 from streamgauge.definitions.schema import NULL, FieldKind
-from streamgauge.errors import NotBuiltYet
 from tests.definitions.conftest import Refusal
 
 DAY = 86_400_000_000
@@ -47,7 +46,6 @@ MISTAKES = {
     "reference to a text": ('loan: sg.Ref = sg.field(to="Loan")  # <-', "say which event it points to"),
     "unknown option": ("amount: sg.Money = sg.field(levls=None)  # <-", 'Did you mean "levels"?'),
     "two ids": ("other: sg.EventId  # <-", "several fields of kind EventId: id, other"),
-    "two entities": ("merchant: sg.Entity  # <-", "several entities (Movement: account, merchant) is not there yet"),
 }
 
 
@@ -133,20 +131,6 @@ def test_a_reference_points_to_an_event_of_its_own_entity(refusal: Refusal) -> N
     )
 
     assert "points to Visit, whose entity is shop, not account" in error.message
-
-
-def test_several_entities_are_refused_by_name(refusal: Refusal) -> None:
-    error = refusal(
-        """
-        class Payment(sg.Event):
-            id: sg.EventId
-            card: sg.Entity
-            merchant: sg.Entity  # <-
-            at: sg.EventTime
-        """
-    )
-
-    assert isinstance(error, NotBuiltYet)
 
 
 def test_an_event_becomes_a_stream() -> None:

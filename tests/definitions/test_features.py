@@ -7,7 +7,6 @@ import pytest
 from streamgauge.definitions.loader import load_source
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Tree, WindowSpec
 from streamgauge.definitions.texts import open_code
-from streamgauge.errors import NotBuiltYet
 from tests.definitions.conftest import MODEL, STREAMS, Refusal
 
 A = ("agg", AggregateSpec("count", "Movement", WindowSpec("duration", 86_400_000_000)))
@@ -169,15 +168,6 @@ def test_a_mistaken_class_is_named_with_its_line(line: str, message: str, model_
 
 def test_a_class_without_a_feature_is_refused(refusal: Refusal) -> None:
     assert "C has no feature" in refusal("class C(sg.Features, entity=Movement.account):  # <-\n    _x = 3\n").message
-
-
-def test_a_pair_of_entities_is_refused_by_name(refusal: Refusal) -> None:
-    error = refusal(
-        "class C(sg.Features, entity=(Movement.account, Visit.shop)):  # <-\n    n = Movement.all.count(over='1d')\n"
-    )
-
-    assert isinstance(error, NotBuiltYet)
-    assert "A Features class of several entities" in error.message
 
 
 def test_a_window_cannot_take_another_features_name(refusal: Refusal) -> None:

@@ -10,38 +10,10 @@ import pytest
 
 from streamgauge.definitions.collect import current
 from streamgauge.definitions.loader import load_project, load_source
-from streamgauge.errors import DefinitionError, NotBuiltYet
+from streamgauge.errors import DefinitionError
 from tests.definitions.conftest import STREAMS, Refusal
 
 ROOT = Path(__file__).parents[2]
-
-FRAUD = '''\
-"""Card fraud."""
-import streamgauge as sg
-
-
-class Payment(sg.Event):
-    """One authorization request."""
-
-    id: sg.EventId
-    card: sg.Entity
-    merchant: sg.Entity  # <-
-    at: sg.EventTime
-    amount: sg.Money
-
-
-class Card(sg.Features, entity=Payment.card):
-    merchants = Payment.all.distinct(Payment.merchant, over=["1h", "24h"])
-'''
-
-
-@pytest.mark.parametrize(("source", "what"), [(FRAUD, "several entities")])
-def test_a_project_of_a_later_version_is_refused_by_name(source: str, what: str, file_refusal: Refusal) -> None:
-    error = file_refusal(source)
-
-    assert isinstance(error, NotBuiltYet)
-    assert what in error.message
-
 
 PYTHON = {
     "syntax": ("class M(sg.Event  # <-", "Syntax error"),

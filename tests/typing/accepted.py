@@ -20,6 +20,17 @@ class Movement(sg.Event, feed=True, lateness="30d"):
     paid: sg.Flag = sg.field(default=False)
 
 
+class Payment(sg.Event):
+    id: sg.EventId
+    card: sg.Entity
+    merchant: sg.Entity
+    at: sg.EventTime
+
+
+class Visits(sg.Features, entity=(Payment.card, Payment.merchant)):
+    n = Payment.prior.count(over="90d")
+
+
 class Cash(sg.Features, entity=Movement.account, reach="9d"):
     spend = sg.feature(Movement.all.sum(Movement.amount, over=["7d", "30d"]), risk="up")
     pace = spend["7d"] / spend["30d"]
@@ -45,6 +56,8 @@ assert_type(Movement.all.decayed_sum(Movement.amount, half_life="1d", over="7d")
 assert_type(Movement.all.each("7d", times=3).max(Movement.amount).mean(), Feature)
 assert_type(Movement.all.each("7d", times=3).distinct(Movement.payee).slope(), Feature)
 assert_type(Cash.spend["7d"], Feature)
+assert_type(Payment.all.distinct(Payment.merchant, over="7d"), Feature)
+assert_type(Payment.all.top_share(Payment.merchant, over="7d"), Feature)
 assert_type(Cash.pace, Feature)
 assert_type(Cash.pace > 0, FeaturePredicate)
 assert_type(sg.coalesce(Cash.pace, 0), Feature)

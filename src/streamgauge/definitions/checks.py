@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamgauge.definitions.place import Place, refuse
+from streamgauge.errors import close_match
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,13 +14,19 @@ if TYPE_CHECKING:
     from streamgauge.definitions.specs import FeatureSpec, ModelSpec
 
 
-def check_model(model: ModelSpec, label: Label, place: Place) -> None:
+def check_model(model: ModelSpec, label: Label, readable: tuple[str, ...], place: Place) -> None:
     """Refuse a model whose parts do not go together.
+
+    Args:
+        model: The model.
+        label: Its label.
+        readable: The roles and pairs that an observation is of.
+        place: Where it is declared.
 
     Raises:
         DefinitionError: A part is of another entity or stream, or does not go with another part.
     """
-    _check_features(model, place)
+    _check_features(model, readable, place)
     _check_label(model, label, place)
     _check_split(model, place)
     _check_risk(model, place)
@@ -45,12 +52,13 @@ def check_codes(features: Iterable[FeatureSpec], place: Place) -> None:
             )
 
 
-def _check_features(model: ModelSpec, place: Place) -> None:
+def _check_features(model: ModelSpec, readable: tuple[str, ...], place: Place) -> None:
     observe = model.observe
     for feature in model.features:
-        if feature.role != observe.role:
+        if feature.role not in readable:
+            hint = f" {close_match(feature.role, readable)}" if len(readable) > 1 else ""
             raise refuse(
-                f"Model {model.name} observes {observe.role}; {feature.name} is of {feature.role}.",
+                f"Model {model.name} observes {' and '.join(readable)}; {feature.name} is of {feature.role}.{hint}",
                 place,
                 argument="features",
             )
@@ -67,9 +75,10 @@ def _check_features(model: ModelSpec, place: Place) -> None:
 
 def _check_label(model: ModelSpec, label: Label, place: Place) -> None:
     observe = model.observe
-    if label.role != observe.role:
+    if observe.role not in label.roles:
         raise refuse(
-            f"Model {model.name} observes {observe.role}; its label reads {label.spec.bad.stream} of {label.role}.",
+            f"Model {model.name} observes {observe.role}; its label reads {label.spec.bad.stream} of "
+            f"{' and '.join(label.roles)}.",
             place,
             argument="label",
         )

@@ -84,7 +84,7 @@ def field(
 
 
 def payload(
-    kind: type[Payload[Any]], name: str, options: dict[str, Any], stream: str, role: str, place: Place
+    kind: type[Payload[Any]], name: str, options: dict[str, Any], stream: str, roles: tuple[str, ...], place: Place
 ) -> Payload[Any]:
     """Return the field that an annotation and its options declare.
 
@@ -103,14 +103,14 @@ def payload(
         required="default" not in options,
         levels=_levels(options, text, place),
         rounds=bool(options.get("round", False)),
-        to=_target(kind, options, text, role, place),
+        to=_target(kind, options, text, roles, place),
     )
-    draft = kind(stream, role, spec)
+    draft = kind(stream, roles, spec)
     low, high = (_bound(draft, options, option, place) for option in ("low", "high"))
     if low is not None and high is not None and low > high:
         raise refuse(f"{text} has low={options['low']} above high={options['high']}.", place, argument="low")
-    bounded = kind(stream, role, replace(spec, low=low, high=high))
-    return kind(stream, role, replace(bounded.spec, default=_default(bounded, options, place)))
+    bounded = kind(stream, roles, replace(spec, low=low, high=high))
+    return kind(stream, roles, replace(bounded.spec, default=_default(bounded, options, place)))
 
 
 def _decimals(kind: type[Payload[Any]], options: dict[str, Any], text: str, place: Place) -> int:
@@ -136,17 +136,19 @@ def _levels(options: dict[str, Any], text: str, place: Place) -> tuple[str, ...]
     return tuple(levels)
 
 
-def _target(kind: type[Payload[Any]], options: dict[str, Any], text: str, role: str, place: Place) -> str | None:
+def _target(
+    kind: type[Payload[Any]], options: dict[str, Any], text: str, roles: tuple[str, ...], place: Place
+) -> str | None:
     if kind.kind is not FieldKind.REF:
         return None
     target: StreamSpec | None = getattr(options.get("to"), "__stream__", None)
     if target is None:
         at = place.argument("to") if "to" in options else place.member(text.rpartition(".")[2])
         raise refuse(f"{text} is a Ref: say which event it points to, sg.field(to=Loan).", at)
-    if target.entity != role:
+    if target.entity not in roles:
         raise refuse(
-            f"{text} points to {target.name}, whose entity is {target.entity}, not {role}. A Ref points to an event of "
-            "the same entity.",
+            f"{text} points to {target.name}, whose entity is {target.entity}, not {' or '.join(roles)}. A Ref points "
+            "to an event of the same entity.",
             place,
             argument="to",
         )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, dataclass_transform
 from streamgauge.definitions.aggregates import Selection
 from streamgauge.definitions.collect import collect
 from streamgauge.definitions.declare import Declaration, field, payload, unknown_kind
-from streamgauge.definitions.fields import PAYLOADS, Entity, EventId, EventTime, Field
-from streamgauge.definitions.place import Place, caller, here, not_yet, refuse
+from streamgauge.definitions.fields import PAYLOADS, Entity, EventId, EventTime, Field, role_field
+from streamgauge.definitions.place import Place, caller, here, refuse
+from streamgauge.definitions.roles import MOST_ROLES
 from streamgauge.definitions.rows import Rows
 from streamgauge.definitions.schema import FieldSpec, StreamSpec
 from streamgauge.definitions.windows import parse_duration
@@ -103,7 +104,7 @@ class EventMeta(type):
 
 
 class Event(metaclass=EventMeta):
-    """One stream: a fact about one entity, with typed fields.
+    """One stream: a fact about one entity or several, with typed fields.
 
     >>> import streamgauge as sg
     >>> class Payment(sg.Event, lateness="7d"):
@@ -120,7 +121,8 @@ class Event(metaclass=EventMeta):
         def __init__(self, **values: object) -> None:
             """Make one event from its fields' values; they are validated when it is ingested."""
             spec = type(self).__stream__
-            names = [spec.event_id, spec.entity, spec.event_time, *(item.name for item in spec.fields)]
+            names = [spec.event_id, *spec.roles, spec.event_time]
+            names += [item.name for item in spec.fields if item.name not in spec.roles]
             optional = {item.name for item in spec.fields if not item.required}
             for name in values:
                 if name not in names:
@@ -151,23 +153,31 @@ def _declare(made: EventMeta, spec: StreamSpec, namespace: dict[str, Any], place
     for name, value in namespace.items():
         if isinstance(value, Declaration) and name not in annotations:
             raise refuse(f"{spec.name}.{name} has no kind. Write {name}: sg.Money = sg.field(…).", value.place)
-    keys = {kind: _only(kind, annotations, spec.name, place) for kind in (EventId, Entity, EventTime)}
-    named = {name: kind for kind, name in keys.items()}
+    roles = _roles(annotations, spec.name, place)
+    keys = {kind: _only(kind, annotations, spec.name, place) for kind in (EventId, EventTime)}
+    named: dict[str, type[Field[Any]]] = {name: kind for kind, name in keys.items()} | dict.fromkeys(roles, Entity)
     payloads: list[FieldSpec] = []
     for name, kind in annotations.items():
         declaration = _declaration(spec.name, name, namespace, place)
         if name in named:
             if declaration.options:
                 raise refuse(f"{spec.name}.{name} is the event's {kind.label}: it takes no options.", declaration.place)
-            setattr(made, name, named[name](spec.name, keys[Entity], name))
+            setattr(made, name, named[name](spec.name, roles, name))
+            if name in roles and len(roles) > 1:
+                payloads.append(role_field(name))
             continue
         if kind not in PAYLOADS.values():
             raise unknown_kind(name, kind, spec.name, place.member(name))
-        field_of = payload(kind, name, declaration.options, spec.name, keys[Entity], declaration.place)
+        field_of = payload(kind, name, declaration.options, spec.name, roles, declaration.place)
         payloads.append(field_of.spec)
         setattr(made, name, field_of)
     return replace(
-        spec, event_id=keys[EventId], entity=keys[Entity], event_time=keys[EventTime], fields=tuple(payloads)
+        spec,
+        event_id=keys[EventId],
+        entity=roles[0],
+        event_time=keys[EventTime],
+        fields=tuple(payloads),
+        other_roles=roles[1:],
     )
 
 
@@ -190,16 +200,30 @@ def _annotations(made: EventMeta) -> dict[str, Any]:
     return inspect.get_annotations(made, globals=frame.f_globals, locals=dict(frame.f_locals), eval_str=True)
 
 
+def _roles(annotations: dict[str, Any], stream: str, place: Place) -> tuple[str, ...]:
+    names = _named(Entity, annotations, stream, place)
+    if len(names) > MOST_ROLES:
+        raise refuse(
+            f"{stream} has {len(names)} entities ({', '.join(names)}); it may have {MOST_ROLES}, for each pair of them "
+            "has records of its own. Make the least needed a Key.",
+            place.member(names[MOST_ROLES]),
+        )
+    return names
+
+
 def _only(kind: type[Field[Any]], annotations: dict[str, Any], stream: str, place: Place) -> str:
-    names = [name for name, annotation in annotations.items() if annotation is kind]
-    if not names:
-        raise refuse(f"{stream} has no {kind.label}. Add a field such as {_EXAMPLES[kind.label]}.", place)
+    names = _named(kind, annotations, stream, place)
     if len(names) > 1:
         at = place.member(names[1])
-        if kind is Entity:
-            raise not_yet(f"An event with several entities ({stream}: {', '.join(names)})", at)
         raise refuse(f"{stream} has several fields of kind {kind.label}: {', '.join(names)}. Keep one.", at)
     return names[0]
+
+
+def _named(kind: type[Field[Any]], annotations: dict[str, Any], stream: str, place: Place) -> tuple[str, ...]:
+    names = tuple(name for name, annotation in annotations.items() if annotation is kind)
+    if not names:
+        raise refuse(f"{stream} has no {kind.label}. Add a field such as {_EXAMPLES[kind.label]}.", place)
+    return names
 
 
 _EXAMPLES: Final = {"EventId": "id: sg.EventId", "Entity": "account: sg.Entity", "EventTime": "at: sg.EventTime"}

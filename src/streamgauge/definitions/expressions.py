@@ -24,18 +24,19 @@ class Leaf:
     """An aggregate whose reach may still be to be said by the class it is named in."""
 
     spec: AggregateSpec
-    role: str
+    roles: tuple[str, ...]
     needs_reach: bool
     place: Place
 
-    def resolve(self, reach_us: int | None) -> AggregateSpec:
-        """Return the aggregate with its reach.
+    def resolve(self, reach_us: int | None, role: str = "") -> AggregateSpec:
+        """Return the aggregate with its reach, read under a role of its stream (the primary one unless named).
 
         Raises:
             DefinitionError: It needs a reach and there is none.
         """
+        spec = self.spec if role in {"", self.roles[0]} else replace(self.spec, role=role)
         if not self.needs_reach:
-            return self.spec
+            return spec
         if reach_us is None:
             what = "since_below" if self.spec.kind == "level_since_below" else f'"last {self.spec.window.n}"'
             raise refuse(
@@ -43,7 +44,7 @@ class Leaf:
                 'or reach="365d" in its call.',
                 self.place,
             )
-        return replace(self.spec, window=replace(self.spec.window, width_us=reach_us))
+        return replace(spec, window=replace(spec.window, width_us=reach_us))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +92,13 @@ class Feature:
         self.notes: Notes | None = None
         self.named: Named | None = None
 
-    def tree(self, reach_us: int | None) -> Tree:
-        """Return the expression, its aggregates reaching as far as given unless they or their class say otherwise."""
+    def tree(self, reach_us: int | None, role: str = "") -> Tree:
+        """Return the expression; its aggregates are of the role and reach as far as given unless they say otherwise."""
         if self.named is not None:
             return self.named.spec.expression
         if self.leaf is not None:
-            return ("agg", self.leaf.resolve(reach_us))
-        return (self.op, *(operand_tree(operand, reach_us) for operand in self.operands))
-
-    def leaves(self) -> Iterator[Leaf]:
-        """Return the aggregates it computes from."""
-        if self.leaf is not None:
-            yield self.leaf
-        for operand in self.operands:
-            if isinstance(operand, Feature):
-                yield from operand.leaves()
+            return ("agg", self.leaf.resolve(reach_us, role))
+        return (self.op, *(operand_tree(operand, reach_us, role) for operand in self.operands))
 
     def roots(self) -> Iterator[Feature]:
         """Return the named features it computes from, and any aggregate that no class names."""
@@ -283,9 +276,9 @@ def derive(op: str, *operands: Feature | Amount) -> Feature:
     return Feature(op, lifted)
 
 
-def operand_tree(operand: Feature | float, reach_us: int | None) -> Tree:
+def operand_tree(operand: Feature | float, reach_us: int | None, role: str = "") -> Tree:
     """Return the tree of a feature or of a constant."""
-    return operand.tree(reach_us) if isinstance(operand, Feature) else ("const", operand)
+    return operand.tree(reach_us, role) if isinstance(operand, Feature) else ("const", operand)
 
 
 def _operand(value: object, op: str) -> Feature | float:

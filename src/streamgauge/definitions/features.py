@@ -11,14 +11,17 @@ from streamgauge.definitions.collect import collect
 from streamgauge.definitions.conditions import Condition
 from streamgauge.definitions.expressions import Feature, FeaturePredicate, Named, Notes, Windows, derive
 from streamgauge.definitions.fields import Category, Entity, Field, Numeric, Payload
-from streamgauge.definitions.place import Place, here, not_yet, refuse, shown
+from streamgauge.definitions.place import Place, here, refuse, shown
+from streamgauge.definitions.roles import members, pair_role
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, WindowSpec
 from streamgauge.definitions.windows import parse_duration
+from streamgauge.errors import close_match
 
 if TYPE_CHECKING:
     from streamgauge.definitions.terms import Amount
 
 F = TypeVar("F", bound="Feature | Windows[Any]")
+_PAIR: Final = 2
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
@@ -34,8 +37,9 @@ class FeaturesDefinition:
 class Features:
     """A group of features of one entity; an attribute is a feature, a list of windows one feature for each.
 
-    Class keywords: ``entity``, a field such as ``Movement.account``, and ``reach``, how far back ``"last n"`` and
-    ``since_below`` look. Attributes that start with an underscore are intermediate results.
+    Class keywords: ``entity``, a field such as ``Movement.account`` or a pair of an event's entities such as
+    ``(Payment.card, Payment.merchant)``, and ``reach``, how far back ``"last n"`` and ``since_below`` look. Attributes
+    that start with an underscore are intermediate results.
 
     >>> import streamgauge as sg
     >>> class Payment(sg.Event):
@@ -52,7 +56,7 @@ class Features:
 
     __definition__: ClassVar[FeaturesDefinition]
 
-    def __init_subclass__(cls, *, entity: Entity | tuple[Entity, ...], reach: str | None = None) -> None:
+    def __init_subclass__(cls, *, entity: Entity | tuple[Entity, Entity], reach: str | None = None) -> None:
         """Name and check the class's features.
 
         Raises:
@@ -61,14 +65,7 @@ class Features:
         place = here()
         if cls.__bases__ != (Features,):
             raise refuse(f"{cls.__name__} extends {cls.__bases__[-1].__name__}. It extends sg.Features alone.", place)
-        if isinstance(entity, tuple):
-            raise not_yet(f"A Features class of several entities ({cls.__name__})", place, argument="entity")
-        if not isinstance(entity, Entity):
-            raise refuse(
-                f"{cls.__name__} has entity={shown(entity)}. Name an Entity field, such as entity=Movement.account.",
-                place,
-                argument="entity",
-            )
+        role = _role(cls.__name__, entity, place)
         reach_us = None if reach is None else parse_duration(reach, "reach", place=place, argument="reach")
         found: dict[str, FeatureSpec] = {}
         for attribute, value in list(vars(cls).items()):
@@ -79,13 +76,13 @@ class Features:
                 if item.named is not None:
                     written = place.member(attribute)
                     raise refuse(f"{name} is {item.named.spec.name} under another name. Write it once.", written)
-                spec = _named(item, name, entity.role, reach_us, cls.__name__)
+                spec = _named(item, name, role, reach_us, cls.__name__)
                 if spec.name in found:
                     raise refuse(f"{spec.name} is defined twice, once by a window's suffix. Rename one.", item.place)
                 found[spec.name] = spec
         if not found:
             raise refuse(f"{cls.__name__} has no feature.", place)
-        cls.__definition__ = FeaturesDefinition(cls.__name__, entity.role, tuple(found.values()))
+        cls.__definition__ = FeaturesDefinition(cls.__name__, role, tuple(found.values()))
         collect("features", cls.__name__, cls, place)
 
 
@@ -254,18 +251,69 @@ def _columns(owner: str, attribute: str, value: object, place: Place) -> list[tu
     )
 
 
-def _named(item: Feature, name: str, role: str, reach_us: int | None, owner: str) -> FeatureSpec:
-    for leaf in item.leaves():
-        if leaf.role != role:
+def _role(owner: str, entity: object, place: Place) -> str:
+    """Return the role that ``entity=`` names: a field's, or a pair's."""
+    fields = entity if isinstance(entity, tuple) else (entity,)
+    for one in fields:
+        if not isinstance(one, Entity):
             raise refuse(
-                f"{name} aggregates {leaf.spec.stream}, whose entity is {leaf.role}; {owner} is of {role}. "
-                f"Use a stream whose entity field is named {role}.",
+                f"{owner} has entity={shown(one)}. Name an Entity field, such as entity=Movement.account.",
+                place,
+                argument="entity",
+            )
+    if len(fields) == 1:
+        return str(fields[0].role)
+    if len(fields) != _PAIR:
+        raise refuse(
+            f"{owner} has {len(fields)} entities. It is of one, or of a pair such as "
+            "entity=(Payment.card, Payment.merchant).",
+            place,
+            argument="entity",
+        )
+    first, second = fields
+    if first.stream != second.stream:
+        known = [f"{first.stream}.{name}" for name in first.roles if name != first.name]
+        raise refuse(
+            f"{owner} pairs {first.text} with {second.text}, of another event. A pair is two entities of one event. "
+            f"{close_match(f'{first.stream}.{second.name}', known)}",
+            place,
+            argument="entity",
+        )
+    if first.name == second.name:
+        raise refuse(f"{owner} pairs {first.text} with itself. Name one entity, or two.", place, argument="entity")
+    return pair_role(first.name, second.name)
+
+
+def _check_roles(item: Feature, name: str, role: str, owner: str) -> None:
+    """Refuse what an entity of the class's role, or either of its pair, has no rows of."""
+    own = members(role)
+    for root in item.roots():
+        if root.named is not None:
+            if not set(members(root.named.spec.role)) <= set(own):
+                raise refuse(
+                    f"{name} reads {root.named.spec.name} of {root.named.spec.role}; {owner} is of {role}, which does "
+                    "not say whose. Derive it in a class of the pair, or use both features side by side.",
+                    item.place,
+                )
+            continue
+        leaf = root.leaf
+        lacking = () if leaf is None else tuple(one for one in own if one not in leaf.roles)
+        if leaf is not None and lacking:
+            have = "whose entity is" if len(leaf.roles) == 1 else "whose entities are"
+            known = [one for one in leaf.roles if one not in own]
+            raise refuse(
+                f"{name} aggregates {leaf.spec.stream}, {have} {' and '.join(leaf.roles)}; {owner} is of {role}. "
+                f"Use a stream that has an entity field named {lacking[0]}. {close_match(lacking[0], known)}",
                 leaf.place,
             )
+
+
+def _named(item: Feature, name: str, role: str, reach_us: int | None, owner: str) -> FeatureSpec:
+    _check_roles(item, name, role, owner)
     notes = item.notes
     spec = FeatureSpec(
         name,
-        item.tree(reach_us),
+        item.tree(reach_us, role),
         role,
         levels=item.levels,
         risk=None if notes is None else notes.risk,

@@ -27,11 +27,16 @@ class Field(Generic[T]):
     label: ClassVar[str] = "Field"
     __hash__ = object.__hash__
 
-    def __init__(self, stream: str, role: str, name: str) -> None:
-        """Keep whose field it is."""
+    def __init__(self, stream: str, roles: tuple[str, ...], name: str) -> None:
+        """Keep whose field it is: of which stream, and the entities' fields of that stream."""
         self.stream = stream
-        self.role = role
+        self.roles = roles
         self.name = name
+
+    @property
+    def role(self) -> str:
+        """The stream's primary role."""
+        return self.roles[0]
 
     @property
     def text(self) -> str:
@@ -74,9 +79,36 @@ class EventId(Field[str]):
 
 
 class Entity(Field[str]):
-    """The id of the entity the event is about; the field's name is the entity's role."""
+    """The id of an entity the event is about; the field's name is the entity's role.
+
+    An event about several entities (a payment: its card and its merchant) has several such fields, at most four. The
+    first is the primary one: it triggers scores. Each is then a `Key` of the payload too.
+
+    >>> import streamgauge as sg
+    >>> class Payment(sg.Event):
+    ...     id: sg.EventId
+    ...     card: sg.Entity
+    ...     merchant: sg.Entity
+    ...     at: sg.EventTime
+    >>> Payment.__stream__.roles
+    ('card', 'merchant')
+    """
 
     label = "Entity"
+
+    @property
+    def role(self) -> str:
+        """The field's own name."""
+        return self.name
+
+    def as_key(self) -> Key | None:
+        """Return the same field of the payload, where the event has several entities."""
+        return Key(self.stream, self.roles, role_field(self.name)) if len(self.roles) > 1 else None
+
+
+def role_field(name: str) -> FieldSpec:
+    """Return the payload field of an entity's field, of an event that has several."""
+    return FieldSpec(name, FieldKind.KEY)
 
 
 class EventTime(Field[datetime]):
@@ -90,9 +122,9 @@ class Payload(Field[T]):
 
     kind: ClassVar[FieldKind]
 
-    def __init__(self, stream: str, role: str, spec: FieldSpec) -> None:
+    def __init__(self, stream: str, roles: tuple[str, ...], spec: FieldSpec) -> None:
         """Keep whose field it is and what it holds."""
-        super().__init__(stream, role, spec.name)
+        super().__init__(stream, roles, spec.name)
         self.spec = spec
 
     def is_null(self) -> Predicate:

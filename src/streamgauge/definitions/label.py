@@ -69,6 +69,7 @@ class Label:
         self.match = _reference(match, "match", self.place)
         self.starts = _reference(starts, "starts", self.place)
         doubtful = None if indeterminate is None else _rows(indeterminate, "indeterminate", self.place)
+        self._doubtful = doubtful
         self._check(doubtful)
         if (within is None) == (until is None):
             raise refuse('A label has either within="90d" or until="2005-11-01T00:00:00Z".', self.place)
@@ -87,9 +88,12 @@ class Label:
         collect("labels", str(id(self)), self, self.place)
 
     @property
-    def role(self) -> str:
-        """The entity field whose observations it judges."""
-        return self.bad.stream.entity
+    def roles(self) -> tuple[str, ...]:
+        """The entity fields whose observations it can judge: those that all its streams have."""
+        others = [] if self.starts is None else [self.starts.roles]
+        if self._doubtful is not None:
+            others.append(self._doubtful.stream.roles)
+        return tuple(role for role in self.bad.stream.roles if all(role in roles for roles in others))
 
     def _check(self, doubtful: Selection | None) -> None:
         bad, said = self.bad.stream, self._said
@@ -101,7 +105,7 @@ class Label:
                 argument="match",
             )
         if doubtful is not None:
-            if doubtful.stream.entity != bad.entity:
+            if not set(doubtful.stream.roles) & set(bad.roles):
                 raise refuse(
                     f"indeterminate reads {doubtful.stream.name} of {doubtful.stream.entity}; {said} reads {bad.name} "
                     f"of {bad.entity}.",
@@ -115,7 +119,7 @@ class Label:
                     self.place,
                     argument="indeterminate",
                 )
-        if self.starts is not None and self.starts.role != bad.entity:
+        if self.starts is not None and not set(self.starts.roles) & set(bad.roles):
             raise refuse(
                 f"starts={self.starts.text} is of {self.starts.role}; {said} reads {bad.name} of {bad.entity}.",
                 self.place,

@@ -16,6 +16,7 @@ from streamgauge.definitions.label import Label
 from streamgauge.definitions.observe import Grid
 from streamgauge.definitions.place import Place, here, refuse, shown
 from streamgauge.definitions.protected import is_protected
+from streamgauge.definitions.roles import every_role
 from streamgauge.definitions.sampling import Downsample
 from streamgauge.definitions.specs import FeatureSpec, LabelSpec, ModelSpec, ObserveSpec
 from streamgauge.errors import close_match
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamgauge.definitions.event import Event
+    from streamgauge.definitions.schema import StreamSpec
 
 Input: TypeAlias = "type[Features] | Feature | Windows[Any] | Money | Number | Integer | Flag | Category"
 """What a model reads: a ``Features`` class, one of its features, or a field of the observed event."""
@@ -121,7 +123,8 @@ class Model:
             sample=None if sample is None else sample.spec,
             line=place.line,
         )
-        check_model(self.spec, label, place)
+        self.readable = _readable(observe)
+        check_model(self.spec, label, self.readable, place)
         collect("models", name, self, place)
 
     def labelled(self, spec: LabelSpec) -> ModelSpec:
@@ -138,6 +141,14 @@ def _observation(observe: object, place: Place) -> ObserveSpec:
             "observe= takes an event such as Application, sg.every(…) or sg.at([…]).", place, argument="observe"
         )
     return ObserveSpec("stream", stream.entity, stream=stream.name)
+
+
+def _readable(observe: object) -> tuple[str, ...]:
+    """Return the roles and pairs of what is observed."""
+    if isinstance(observe, Grid):
+        return (observe.spec.role,)
+    stream: StreamSpec = observe.__stream__  # type: ignore[attr-defined] # checked by `_observation`
+    return every_role(stream.roles)
 
 
 def _inputs(features: object, place: Place) -> tuple[FeatureSpec, ...]:

@@ -165,10 +165,10 @@ def _rules(rules: Sequence[Rule], model: Model, place: Place) -> tuple[RuleSpec,
         if not isinstance(rule, Rule):
             raise refuse("rules= takes sg.refer(…) and sg.decline(…).", place, argument="rules")
         for feature in rule.spec.features:
-            if feature.role != model.spec.observe.role:
+            if feature.role not in model.readable:
                 raise refuse(
                     f"Rule {rule.spec.code} reads {feature.name} of {feature.role}; the model observes "
-                    f"{model.spec.observe.role}.",
+                    f"{' and '.join(model.readable)}.",
                     rule.place,
                 )
         if reasons.setdefault(rule.spec.code, rule.spec.reason) != rule.spec.reason:

@@ -91,7 +91,7 @@ def _fields(cls: type, role: str, place: Place) -> tuple[FieldSpec, ...]:
         options = {} if value is None else value.options
         if "default" in options:
             raise refuse(f"{cls.__name__}.{name} takes no default: what is not known of a person is null.", at)
-        found.append(payload(kind, name, options, cls.__name__, role, place if value is None else value.place).spec)
+        found.append(payload(kind, name, options, cls.__name__, (role,), place if value is None else value.place).spec)
         if value is not None:
             delattr(cls, name)
     return tuple(found)
