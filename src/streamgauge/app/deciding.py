@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -13,19 +12,20 @@ import numpy as np
 from streamgauge.app.answers import DecisionAnswer, ReasonAnswer, iso
 from streamgauge.app.applying import Observed
 from streamgauge.app.engine import Submission
-from streamgauge.decisions.explaining import reasons_of
+from streamgauge.decisions.explaining import reasons_of_many
 from streamgauge.decisions.record import DecisionRecord, ModelVersion, PolicyVersion, Reason, Vector, digest_request
 from streamgauge.decisions.replay import plain
 from streamgauge.errors import DecisionConflict, EventRejected, UnknownName
 from streamgauge.events.record import DELETE, Record
 from streamgauge.events.render import render
 from streamgauge.features.history import EntityHistory
-from streamgauge.scoring.policy import Verdict, judge
+from streamgauge.scoring.policy import RegisteredPolicy, Verdict, judge
 from streamgauge.scoring.reasons import Baseline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from streamgauge.app.applying import Applied
     from streamgauge.app.engine import Engine
     from streamgauge.app.intake import Intake
     from streamgauge.app.live import LiveModel, LiveSet
@@ -34,8 +34,28 @@ if TYPE_CHECKING:
     from streamgauge.decisions.ledger import Entry, Ledger, Receipt
     from streamgauge.events.record import NewRecord
     from streamgauge.features.decode import SchemaBook
-    from streamgauge.log.group_commit import GroupCommit
-    from streamgauge.log.port import Log
+    from streamgauge.log.port import Log, Quarantined
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One decision that is asked for.
+
+    Attributes:
+        decision_id: The caller's id of it.
+        new: The validated event.
+        request: The event in its canonical form, JSON values.
+        digest: Of the request.
+        started: When it was asked for, by `time.perf_counter`.
+    """
+
+    decision_id: str
+    new: NewRecord
+    request: dict[str, Any]
+    digest: str
+    started: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +67,13 @@ class _Case:
 
 
 class Decider:
-    """Takes decisions; many may be under way at once on one event loop."""
+    """Takes decisions, those of several callers together; one thread at a time may."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the parts of the owner that a decision touches
+    def __init__(
         self,
         log: Log,
         ledger: Ledger,
-        commits: GroupCommit[DecisionRecord, Receipt],
         engine: Engine,
-        intake: Intake,
         live: LiveSet,
         book: SchemaBook,
         clock: Clock,
@@ -66,10 +84,8 @@ class Decider:
 
         Args:
             log: Where events known already are read from.
-            ledger: Where decisions are found again.
-            commits: Records them durably, those of several callers in one commit.
+            ledger: Where decisions are recorded, and found again.
             engine: Appends and applies the event.
-            intake: Validates it, and quarantines what is refused.
             live: The models and policies in force.
             book: The forms that records were written under.
             clock: When it was decided.
@@ -79,19 +95,20 @@ class Decider:
         self._log = log
         self._ledger = ledger
         self._engine = engine
-        self._intake = intake
         self._live = live
         self._book = book
         self._clock = clock
         self._metrics = metrics
         self._code_version = code_version
         self._baselines: dict[str, Baseline] = {}
-        self._commits = commits
+        self._calibrators: dict[str, str] = {}
 
-    async def adecide(self, decision_id: str, event: Mapping[str, Any]) -> DecisionAnswer:
-        """Decide an event; see `streamgauge.app.service.Service.decide`."""
-        started = time.perf_counter()
-        new = await self._validated(event)
+    def model(self, new: NewRecord) -> LiveModel:
+        """Return the model that decides an event.
+
+        Raises:
+            UnknownName: None does.
+        """
         model = self._live.deciding(new.stream)
         if model is None or new.op == DELETE:
             raise UnknownName(
@@ -99,16 +116,63 @@ class Decider:
                 f"{' that delete' if new.op == DELETE else ''}. Train one whose `observe` is {new.stream} and that "
                 "has a Policy."
             )
-        request = plain(render(new, self._intake.spec(new.stream)))
-        digest = digest_request(request)
-        earlier = self._ledger.get(decision_id)
-        if earlier is not None:
-            return self._repeated(earlier, digest)
-        submission = Submission([new])
-        [result] = await asyncio.wrap_future(self._engine.submit(submission))
+        return model
+
+    def decide_many(self, asked: Sequence[Asked]) -> list[DecisionAnswer | Exception]:
+        """Decide several events: one append, one application, one record of them all; an error is its own caller's.
+
+        Every event is durable before it is decided, and every record before this returns.
+        """
+        answers: dict[int, DecisionAnswer | Exception] = {}
+        earlier = self._ledger.get_many([one.decision_id for one in asked])
+        first: set[str] = set()
+        fresh, again = [], []
+        for i, one in enumerate(asked):
+            found = earlier.get(one.decision_id)
+            if found is not None:
+                answers[i] = _caught(self._repeated, found, one)
+            elif isinstance(refused := _caught(self.model, one.new), Exception):
+                answers[i] = refused
+            elif one.decision_id in first:
+                again.append(i)
+            else:
+                first.add(one.decision_id)
+                fresh.append(i)
+        answers.update(zip(fresh, self._decide([asked[i] for i in fresh]), strict=True))
+        if again:
+            answers.update(zip(again, self.decide_many([asked[i] for i in again]), strict=True))
+        return [answers[i] for i in range(len(asked))]
+
+    def _decide(self, asked: Sequence[Asked]) -> list[DecisionAnswer | Exception]:
+        if not asked:
+            return []
+        submission = Submission([one.new for one in asked])
+        appended = self._engine.submit(submission)
+        self._ledger.settle()  # while the events are being written
+        results = appended.result()
+        applied = iter(submission.applied.result())
+        cases: list[_Case | Exception] = []
+        for one, result in zip(asked, results, strict=True):
+            mine = next(applied) if isinstance(result, Record) else None
+            cases.append(_caught(self._case, one.new, result, mine))
+        records = self._records(asked, cases)
+        kept = iter(self._ledger.append_each([record for record in records if isinstance(record, DecisionRecord)]))
+        return [
+            self._answered(next(kept), one) if isinstance(record, DecisionRecord) else record
+            for one, record in zip(asked, records, strict=True)
+        ]
+
+    def _answered(self, receipt: Receipt | Exception, asked: Asked) -> DecisionAnswer | Exception:
+        if isinstance(receipt, Exception):
+            return receipt
+        if not receipt.repeated:
+            self._metrics.decided(receipt.record.outcome, time.perf_counter() - asked.started)
+        return answer_of(receipt.record, receipt.digest, receipt.seq, repeated=receipt.repeated)
+
+    def _case(self, new: NewRecord, result: Record | Quarantined, applied: Applied | None) -> _Case:
+        model = self.model(new)
         case = None
-        if isinstance(result, Record):
-            [applied] = await asyncio.wrap_future(submission.applied)
+        if applied is not None:
             if applied.verdict in {"conflict", "identity_changed"}:
                 raise EventRejected(
                     f'Event "{new.event_id}" of {new.stream} is in the log with other content ({applied.verdict}); '
@@ -118,27 +182,15 @@ class Decider:
             observed = next((one for one in applied.scored if one.model is model), None)
             case = None if observed is None else _Case(applied.record, observed)
         if case is None:
-            case = await asyncio.to_thread(self._known, new, model)
+            case = self._known(new, model)
         if case is None:
             detail = getattr(result, "detail", f'Event "{new.event_id}" of {new.stream} was deleted.')
             raise EventRejected(f"{detail} There is no decision.", reason=getattr(result, "reason", "deleted"))
-        record = self._record(decision_id, request, digest, case)
-        receipt = await asyncio.wrap_future(self._commits.submit(record))
-        if not receipt.repeated:
-            self._metrics.decided(receipt.record.outcome, time.perf_counter() - started)
-        return answer_of(receipt.record, receipt.digest, receipt.seq, repeated=receipt.repeated)
+        return case
 
-    async def _validated(self, event: Mapping[str, Any]) -> NewRecord:
-        [new] = self._intake.many([event])
-        if isinstance(new, EventRejected):
-            # The quarantine is a durable commit: other callers must not wait for it.
-            await asyncio.to_thread(self._intake.refuse, [(event, new)])
-            raise new
-        return new
-
-    def _repeated(self, earlier: Entry, digest: str) -> DecisionAnswer:
+    def _repeated(self, earlier: Entry, asked: Asked) -> DecisionAnswer:
         record = earlier.require()
-        if record.request_digest != digest:
+        if record.request_digest != asked.digest:
             raise DecisionConflict(
                 f'Decision id "{earlier.decision_id}" was used for event "{record.event_id}" with other content. '
                 "Use a new decision id."
@@ -166,48 +218,95 @@ class Decider:
         observed.points = float(scores.points[0])
         return _Case(record, observed)
 
-    def _record(self, decision_id: str, request: dict[str, Any], digest: str, case: _Case) -> DecisionRecord:
-        record, observed = case.record, case.observed
-        model, policy = observed.model, observed.model.policy
+    def _records(self, asked: Sequence[Asked], cases: Sequence[_Case | Exception]) -> list[DecisionRecord | Exception]:
+        """Return the records of the cases, in order; those of one model are explained together."""
+        records: dict[int, DecisionRecord | Exception] = {}
+        by_model: dict[LiveModel, list[tuple[int, _Case]]] = {}
+        for i, case in enumerate(cases):
+            if isinstance(case, Exception):
+                records[i] = case
+            else:
+                by_model.setdefault(case.observed.model, []).append((i, case))
+        for model, together in by_model.items():
+            found = self._explained(model, [(asked[i], case) for i, case in together])
+            records.update(zip((i for i, _ in together), found, strict=True))
+        return [records[i] for i in range(len(cases))]
+
+    def _explained(self, model: LiveModel, together: Sequence[tuple[Asked, _Case]]) -> list[DecisionRecord | Exception]:
+        policy = model.policy
         if policy is None:
-            raise UnknownName(f'Model "{model.name}" has no registered policy any more. Register one and ask again.')
-        names, values = _columns(observed)
-        verdict = judge(policy, observed.pd, dict(zip(names, values.tolist(), strict=True)))
-        inputs = model.inputs(observed.features.reshape(1, -1))
+            gone = UnknownName(f'Model "{model.name}" has no registered policy any more. Register one and ask again.')
+            return [gone] * len(together)
+        observed = [case.observed for _, case in together]
+        columns = [_columns(one) for one in observed]
+        verdicts = [
+            judge(policy, one.pd, dict(zip(names, values.tolist(), strict=True)))
+            for one, (names, values) in zip(observed, columns, strict=True)
+        ]
+        inputs = model.inputs(np.array([one.features for one in observed]))
+        margins = [one.margin for one in observed]
+        try:
+            reasons = reasons_of_many(model.scorer, self._baseline(model), verdicts, inputs, margins)
+            encoded = model.scorer.encode(inputs)
+        except Exception as error:  # noqa: BLE001 - the one at fault must not take the others with it
+            if len(together) == 1:
+                return [error]
+            return [found for one in together for found in self._explained(model, [one])]
+        return [
+            self._record(one, case, columns[i], verdicts[i], reasons[i], Vector.of(encoded[i]), policy)
+            for i, (one, case) in enumerate(together)
+        ]
+
+    def _record(
+        self,
+        asked: Asked,
+        case: _Case,
+        columns: tuple[tuple[str, ...], Any],
+        verdict: Verdict,
+        reasons: tuple[Reason, ...],
+        model_input: Vector,
+        policy: RegisteredPolicy,
+    ) -> DecisionRecord:
+        record, observed = case.record, case.observed
+        model = observed.model
         artefact, now = model.loaded.artefact, self._clock.now_us()
         role, _, entity = record.entity.partition(":")
         return DecisionRecord(
-            decision_id=decision_id,
+            decision_id=asked.decision_id,
             stream=record.stream,
             event_id=record.event_id,
             entities={role: entity},
             as_of=observed.as_of,
             positions={role: record.position},
             known_at=record.known_at,
-            request=request,
-            request_digest=digest,
-            feature_names=names,
-            features=Vector.of(values),
-            model_input=Vector.of(model.scorer.encode(inputs)[0]),
+            request=asked.request,
+            request_digest=asked.digest,
+            feature_names=columns[0],
+            features=Vector.of(columns[1]),
+            model_input=model_input,
             margin=observed.margin,
             pd=observed.pd,
             points=observed.points,
             grade=verdict.grade,
             outcome=verdict.outcome,
-            reasons=self._reasons(observed, inputs, verdict),
+            reasons=reasons,
             stage=verdict.stage,
             rules=tuple(rule.code for rule in verdict.fired),
             model=ModelVersion(name=model.name, version=str(model.version), sha256=model.loaded.registered.sha256),
             program_sha256=artefact.program_sha256,
-            calibrator_sha256=artefact.calibrator.sha256,
+            calibrator_sha256=self._calibrator(model),
             policy=PolicyVersion(name=policy.model, version=str(policy.version), sha256=policy.sha256),
             code_version=self._code_version,
             lag_us=now - record.accepted_at,
             wall_time_us=now,
         )
 
-    def _reasons(self, observed: Observed, inputs: Any, verdict: Verdict) -> tuple[Reason, ...]:  # noqa: ANN401
-        return reasons_of(observed.model.scorer, self._baseline(observed.model), verdict, inputs, observed.margin)
+    def _calibrator(self, model: LiveModel) -> str:
+        key = model.loaded.registered.sha256
+        found = self._calibrators.get(key)
+        if found is None:
+            found = self._calibrators[key] = model.loaded.artefact.calibrator.sha256
+        return found
 
     def _baseline(self, model: LiveModel) -> Baseline:
         policy = model.policy
@@ -217,6 +316,28 @@ class Decider:
             source = model.loaded.artefact.baseline if policy is None else policy.baseline
             found = self._baselines[key] = msgspec.convert(source, Baseline)
         return found
+
+
+def ask(intake: Intake, decision_id: str, event: Mapping[str, Any]) -> Asked:
+    """Return what is asked for, validated; nothing is quarantined yet.
+
+    Raises:
+        EventRejected: The event is not valid.
+    """
+    started = time.perf_counter()
+    [new] = intake.many([event])
+    if isinstance(new, EventRejected):
+        raise new
+    request = plain(render(new, intake.spec(new.stream)))
+    return Asked(decision_id, new, request, digest_request(request), started)
+
+
+def _caught(work: Callable[..., _T], *arguments: Any) -> _T | Exception:  # noqa: ANN401 - they are the function's
+    """Return what a function returns, or what it raises."""
+    try:
+        return work(*arguments)
+    except Exception as error:  # noqa: BLE001 - it belongs to one caller of several
+        return error
 
 
 def answer_of(record: DecisionRecord, digest: str, seq: int, *, repeated: bool) -> DecisionAnswer:

@@ -20,8 +20,9 @@ from streamgauge.app.answers import (
     VerifyAnswer,
 )
 from streamgauge.app.applying import Applier
-from streamgauge.app.deciding import Decider, answer_of
+from streamgauge.app.deciding import Asked, Decider, answer_of, ask
 from streamgauge.app.declared import project_to_serve, streams_to_serve
+from streamgauge.app.desk import Desk
 from streamgauge.app.engine import Engine
 from streamgauge.app.importing import Importer, ImportMarker, frame_batches, unfinished_entities
 from streamgauge.app.intake import Intake
@@ -40,9 +41,8 @@ from streamgauge.app.steward import Steward
 from streamgauge.app.stores import carry_scores, fitting_store, prepare_store, retire, sweep
 from streamgauge.app.submitting import Pending, submit_events
 from streamgauge.decisions.replay import Replay
-from streamgauge.errors import StateDamaged, UnknownName, close_match
+from streamgauge.errors import EventRejected, StateDamaged, UnknownName, close_match
 from streamgauge.features.decode import SchemaBook
-from streamgauge.log.group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,8 +53,7 @@ if TYPE_CHECKING:
 
     from streamgauge.app.settings import Place
     from streamgauge.clock import Clock
-    from streamgauge.decisions.ledger import Entry, Ledger, Receipt
-    from streamgauge.decisions.record import DecisionRecord
+    from streamgauge.decisions.ledger import Entry, Ledger
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.definitions.specs import ProjectSpec
     from streamgauge.features.store import StateStore
@@ -77,6 +76,7 @@ class Owner(Steward):
     Attributes:
         place: The project directory.
         clock: Where moments come from.
+        desk: Where decisions wait for their group.
         publisher: The newest applied position and freshness.
         metrics: Counts what is accepted, applied, scored and decided.
         project: The project file as it was when the owner started; see `streamgauge.app.declared`.
@@ -122,8 +122,6 @@ class Owner(Steward):
         streams = self.project.streams
         for spec in streams.values():
             self._log.register_schema(spec)
-        self._decisions: GroupCommit[DecisionRecord, Receipt] = GroupCommit(self._ledger.append_each, name="ledger")
-        undo.callback(self._decisions.close)
         self.metrics = Metrics(streams)
         self.intake = Intake(streams, self._log, clock, self.metrics)
         self._marker = ImportMarker(place.data / "import.pending")
@@ -138,6 +136,8 @@ class Owner(Steward):
         self.metrics.watch(self._log, self.engine, self.publisher, clock)
         self._importer = Importer(self._log, self.engine, self.intake, self._marker, place.settings.engine.workers)
         self._serve(live, store)
+        self.desk: Desk[Asked, DecisionAnswer] = Desk(self._decide_many, self._ledger.settle)
+        undo.callback(self.desk.close)
         sweep(place, live.layouts)
         self._importer.settle(progress)
 
@@ -266,7 +266,13 @@ class Owner(Steward):
 
     async def adecide(self, decision_id: str, event: Mapping[str, Any]) -> DecisionAnswer:
         """Decide on an event loop; see `Service.decide`."""
-        return await self._decider.adecide(decision_id, event)
+        try:
+            asked = ask(self.intake, decision_id, event)
+        except EventRejected as error:
+            # The quarantine is a durable commit: other callers must not wait for it.
+            await asyncio.to_thread(self.intake.refuse, [(event, error)])
+            raise
+        return await self.desk.ask(asked)
 
     def decide(self, decision_id: str, event: Mapping[str, Any]) -> DecisionAnswer:
         """See `Service.decide`."""
@@ -349,8 +355,8 @@ class Owner(Steward):
 
     def close(self) -> None:
         """Apply and record everything that waits, and release the directory."""
+        self.desk.close()
         self.engine.close()
-        self._decisions.close()
         self.engine.applier.store.close()
         self._ledger.close()
         self._log.close()
@@ -379,9 +385,7 @@ class Owner(Steward):
         self._decider = Decider(
             self._log,
             self._ledger,
-            self._decisions,
             self.engine,
-            self.intake,
             live,
             self._book,
             self.clock,
@@ -414,6 +418,9 @@ class Owner(Steward):
             applier.write()
         self.engine.applier = applier
         self._serve(live, store)
+
+    def _decide_many(self, asked: Sequence[Asked]) -> list[DecisionAnswer | Exception]:
+        return self._decider.decide_many(asked)  # a reload puts another in its place
 
     def _await(self, position: int | None) -> None:
         if position is not None:

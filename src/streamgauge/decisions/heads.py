@@ -51,6 +51,7 @@ class HeadFile:
                 os.close(folder)
         self._size = os.fstat(self._file).st_size
         self._size -= len(self.tail().rest)
+        self._synced = self._size
 
     @property
     def size(self) -> int:
@@ -72,7 +73,7 @@ class HeadFile:
         return HeadTail(EMPTY, rest)
 
     def append(self, head: Head) -> None:
-        """Write a head durably, over whatever a write cut short has left behind.
+        """Write a head, over whatever a write cut short has left behind; it is durable after `sync`.
 
         Raises:
             OSError: The disk refused; the head is not there, and can be written again.
@@ -84,8 +85,23 @@ class HeadFile:
         if written != len(line):
             msg = f"only {written} of {len(line)} bytes of a head were written to {self._path.name}"
             raise OSError(msg)
-        os.fsync(self._file)
         self._size += len(line)
+
+    def sync(self) -> None:
+        """Make every written head durable.
+
+        Raises:
+            OSError: The disk refused; the heads since the last `sync` may be lost, and are to be written again.
+        """
+        if self._synced == self._size:
+            return
+        size = self._size
+        try:
+            os.fdatasync(self._file)
+        except OSError:
+            self._size = self._synced
+            raise
+        self._synced = size
 
     def heads(self, size: int | None = None) -> Iterator[Head | None]:
         """Yield every head of the first `size` bytes in order written; None for a line that cannot be read."""

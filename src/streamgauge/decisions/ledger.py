@@ -68,9 +68,10 @@ class Ledger(Protocol):
     them again is safe and settles it.
 
     Every entry holds a salted digest of its record and the hash of the entry before; the newest hash is written
-    outside the store after each commit. A store that falls behind those heads, or whose heads were cut, is opened for
-    reading and verification only: `append` and `erase` raise `LedgerBroken`. It is never repaired silently, except
-    for the head of the very last commit, which a crash can leave unwritten and which the chain proves.
+    outside the store after each commit, and is durable before the next. A store that falls behind those heads, or
+    whose heads were cut, is opened for reading and verification only: `append` and `erase` raise `LedgerBroken`. It is
+    never repaired silently, except for the head of the very last commit, which a crash can leave unwritten and which
+    the chain proves.
     """
 
     def append(self, records: Sequence[DecisionRecord]) -> list[Receipt]:
@@ -96,6 +97,15 @@ class Ledger(Protocol):
 
     def get(self, decision_id: str) -> Entry | None:
         """Return a decision by its id, or None if it was never made."""
+
+    def get_many(self, decision_ids: Sequence[str]) -> dict[str, Entry]:
+        """Return those of several decisions that were made, by id, read as of one moment."""
+
+    def settle(self) -> None:
+        """Make durable what `append` may leave for later: the head of its last commit. Called when there is time.
+
+        It also happens before the next commit. It never raises: what fails here fails there.
+        """
 
     def last(self, n: int) -> list[Entry]:
         """Return the newest n decisions, oldest of them first."""

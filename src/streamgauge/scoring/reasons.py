@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -41,7 +42,7 @@ class Baseline(msgspec.Struct, frozen=True):
         Raises:
             AdditivityError: They do not add up to the margin's difference within 1e-9: no reason may be given.
         """
-        out: Floats = np.asarray(contributions, dtype=np.float64) - np.array(self.contributions)
+        out: Floats = np.asarray(contributions, dtype=np.float64) - _array(self.contributions)
         gap = abs(math.fsum(out.tolist()) - (margin - self.margin))
         if not gap <= TOLERANCE:
             raise AdditivityError(
@@ -142,22 +143,44 @@ def principal_reasons(
         nulls: bool[features], which values the model could not see.
     """
     parts: list[float] = differences.tolist()
-    groups: dict[tuple[str, bool], list[int]] = {}
-    for j, (reason_code, null) in enumerate(zip(codes, nulls.tolist(), strict=True)):
-        groups.setdefault((reason_code.code, null), []).append(j)
+    is_null: list[bool] = nulls.tolist()
+    groups = _groups(tuple(codes))
+    seen: set[tuple[str, bool]] = set()
     reasons = []
-    for (code, missing), members in groups.items():
-        total = math.fsum([parts[j] for j in members])
+    for j, part in enumerate(parts):
+        if not part > 0.0:  # a sum is only positive where one of its parts is
+            continue
+        code, missing = codes[j].code, is_null[j]
+        if (code, missing) in seen:
+            continue
+        seen.add((code, missing))
+        members = [member for member in groups[code] if is_null[member] == missing]
+        total = math.fsum([parts[member] for member in members])
         if total <= 0.0:
             continue
         text = codes[members[0]].text
-        ordered = sorted(members, key=lambda j: (-parts[j], j))
+        raising = [member for member in members if parts[member] > 0.0]
+        raising.sort(key=lambda member: (-parts[member], member))
         reasons.append(
             Reason(
                 code=code + MISSING_SUFFIX if missing else code,
                 text=missing_text(text) if missing else text,
                 contribution=total,
-                features=tuple(names[j] for j in ordered if parts[j] > 0.0),
+                features=tuple(names[member] for member in raising),
             )
         )
     return sorted(reasons, key=lambda reason: (-reason.contribution, reason.code))[:MOST_REASONS]
+
+
+@lru_cache(maxsize=64)
+def _groups(codes: tuple[ReasonCode, ...]) -> dict[str, list[int]]:
+    """Return the features of each code."""
+    groups: dict[str, list[int]] = {}
+    for j, one in enumerate(codes):
+        groups.setdefault(one.code, []).append(j)
+    return groups
+
+
+@lru_cache(maxsize=64)
+def _array(values: tuple[float, ...]) -> Floats:
+    return np.array(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
@@ -86,6 +86,24 @@ class SqliteLedger:
             found = connection.execute(f"{READ_ENTRY} WHERE c.decision_id = ?", (decision_id,)).fetchone()
         return None if found is None else self._entry(to_row(found))
 
+    def get_many(self, decision_ids: Sequence[str]) -> dict[str, Entry]:
+        """Return those of several decisions that were made, by id."""
+        asked = [decision_id for decision_id in decision_ids if _is_text(decision_id)]
+        found: dict[str, Entry] = {}
+        with self._reading() as connection:
+            for start in range(0, len(asked), _PAGE):
+                page = asked[start : start + _PAGE]
+                some = ",".join("?" * len(page))
+                for columns in connection.execute(f"{READ_ENTRY} WHERE c.decision_id IN ({some})", page):
+                    entry = self._entry(to_row(columns))
+                    found[entry.decision_id] = entry
+        return found
+
+    def settle(self) -> None:
+        """Make the last commit's head durable."""
+        with self._writing, suppress(LedgerUnavailable):
+            self._sync()
+
     def last(self, n: int) -> list[Entry]:
         """Return the newest n decisions, oldest of them first."""
         query = f"{READ_ENTRY} WHERE c.decision_id IS NOT NULL ORDER BY c.seq DESC LIMIT ?"
@@ -154,6 +172,8 @@ class SqliteLedger:
         with self._writing:
             while self._idle:
                 self._idle.pop().close()
+            with suppress(LedgerUnavailable):
+                self._sync()
             self._connection.close()
             self._heads.close()
 
@@ -260,9 +280,16 @@ class SqliteLedger:
         try:
             self._heads.append(head)
         except OSError as error:
-            msg = f"The head of entry {head.seq} could not be written ({error}). Free the disk, then send again."
-            raise LedgerUnavailable(msg) from error
+            raise _unwritable(head, error) from error
         self._unwritten = None
+
+    def _sync(self) -> None:
+        """Make the newest head durable, which its commit is already."""
+        try:
+            self._heads.sync()
+        except OSError as error:
+            self._unwritten = self._head
+            raise _unwritable(self._head, error) from error
 
     def _refuse_if_broken(self) -> None:
         if self._broken is not None:
@@ -272,8 +299,9 @@ class SqliteLedger:
             )
             raise LedgerBroken(msg)
         if self._unwritten is not None:
-            # No commit may follow one without a head: a crash would then leave two groups that no head covers.
             self._publish(self._unwritten)
+        # No commit may follow one without a head: a crash would then leave two groups that no head covers.
+        self._sync()
 
     def _refuse_if_changed(self) -> None:
         if self._newest(self._connection)[0] != self._head:
@@ -359,6 +387,12 @@ class SqliteLedger:
             status=status,
             record=record,
         )
+
+
+def _unwritable(head: Head, error: OSError) -> LedgerUnavailable:
+    return LedgerUnavailable(
+        f"The head of entry {head.seq} could not be written ({error}). Free the disk, then send again."
+    )
 
 
 def _is_text(text: str) -> bool:
