@@ -71,7 +71,7 @@ def windowed(
 
 def single(rows: Selection, spec: AggregateSpec, *, needs_reach: bool = False) -> Feature:
     """Return the feature of an aggregate whose window is set."""
-    return Feature("agg", leaf=Leaf(spec, rows.stream.entity, needs_reach, here()))
+    return Feature("agg", leaf=Leaf(spec, rows.stream.roles, needs_reach, here()))
 
 
 def number_of(rows: Selection, value: object, what: str) -> Numeric[Any]:
@@ -97,8 +97,8 @@ def payload_of(rows: Selection, value: object, what: str) -> Payload[Any]:
     """
     if not isinstance(value, Field):
         raise refuse(f"{what} takes a field such as {rows.stream.name}.amount, not {shown(value)}.")
-    if isinstance(value, Entity) and value.payload is not None:
-        value = value.payload
+    key = value.as_key() if isinstance(value, Entity) else None
+    value = value if key is None else key
     if not isinstance(value, Payload):
         raise refuse(f"{what} takes a field of the payload; {value.text} is the event's {value.label}.")
     if value.stream != rows.stream.name:
@@ -164,7 +164,7 @@ def _feature(rows: Selection, spec: AggregateSpec, window: Window, levels: tuple
             place,
             argument="over",
         )
-    leaf = Leaf(replace(spec, window=window.spec), rows.stream.entity, window.needs_reach, place)
+    leaf = Leaf(replace(spec, window=window.spec), rows.stream.roles, window.needs_reach, place)
     return Feature("agg", leaf=leaf, levels=levels)
 
 
