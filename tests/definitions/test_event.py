@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import streamgauge as sg
+from streamgauge.definitions.canonical import digest
 from streamgauge.definitions.event import as_mapping
 from streamgauge.definitions.loader import load_source
 from streamgauge.definitions.schema import NULL, FieldKind
+from streamgauge.errors import DefinitionError
 from tests.definitions.conftest import Refusal
 
 DAY = 86_400_000_000
@@ -204,3 +208,26 @@ def test_an_event_holds_values_and_knows_its_flat_form() -> None:
 def test_an_event_with_an_unknown_field_is_refused() -> None:
     with pytest.raises(TypeError, match='Did you mean "place"'):
         Stop(id="s1", car="c1", at=None, plce="x")  # type: ignore[arg-type,call-arg]  # the mistake under test
+
+
+def test_what_becomes_of_unknown_fields_is_declared_and_no_part_of_a_hash() -> None:
+    class Strict(sg.Event):
+        id: sg.EventId
+        card: sg.Entity
+        at: sg.EventTime
+
+    assert Strict.__stream__.unknown == "refuse"
+
+    class Lenient(sg.Event, unknown="keep"):
+        id: sg.EventId
+        card: sg.Entity
+        at: sg.EventTime
+
+    assert Lenient.__stream__.unknown == "keep"
+    assert digest(replace(Lenient.__stream__, name="Strict")) == digest(Strict.__stream__)
+    with pytest.raises(DefinitionError, match="refuse, ignore or keep"):
+
+        class Wrong(sg.Event, unknown="drop"):
+            id: sg.EventId
+            card: sg.Entity
+            at: sg.EventTime

@@ -77,7 +77,7 @@ def test_every_bad_line_is_refused_by_its_number(tmp_path: Path) -> None:
         (i, "malformed") for i in (3, 5, 7, 9, 11, 13)
     ]
     assert batch.refused[-1].row == 15
-    assert all(len(row.body) <= 8192 and len(str(row.refusal)) < 400 for row in batch.refused)
+    assert all(len(row.body) <= 262_145 and len(str(row.refusal)) < 400 for row in batch.refused)
 
 
 def test_a_file_that_cannot_be_read_is_refused_whole(tmp_path: Path) -> None:

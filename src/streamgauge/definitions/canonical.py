@@ -7,15 +7,17 @@ import json
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Final
 
-_UNHASHED: Final = frozenset({"line", "doc", "reason", "why", "owner", "purpose", "tier", "limitations", "source"})
+_UNHASHED: Final = frozenset(
+    {"line", "doc", "reason", "why", "owner", "purpose", "tier", "limitations", "source", "unknown"}
+)
 """What people read and computers do not."""
 
 
 def canonical(spec: object) -> Any:  # noqa: ANN401 - JSON
     """Return a spec as lists, texts, numbers and mappings.
 
-    Lines, docstrings, reasons' texts and a model's card are no part of it, nor are attributes that have their default,
-    so that a later version may add some.
+    Lines, docstrings, reasons' texts, a model's card and what becomes of unknown fields are no part of it, nor are
+    attributes that have their default, so that a later version may add some.
 
     >>> from streamgauge.definitions.specs import WindowSpec
     >>> canonical(WindowSpec("last", 5, 3))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, dataclass_transform
+from typing import TYPE_CHECKING, Any, Final, Literal, dataclass_transform
 
 from streamgauge.definitions.aggregates import Selection
 from streamgauge.definitions.collect import collect
 from streamgauge.definitions.declare import Declaration, field, payload, unknown_kind
 from streamgauge.definitions.fields import PAYLOADS, Entity, EventId, EventTime, Field, role_field
-from streamgauge.definitions.place import Place, caller, here, refuse
+from streamgauge.definitions.place import Place, caller, here, refuse, shown
 from streamgauge.definitions.roles import MOST_ROLES
 from streamgauge.definitions.rows import Rows
 from streamgauge.definitions.schema import FieldSpec, StreamSpec
@@ -30,6 +30,7 @@ _RESERVED: Final = {
     "revision": "numbers an event's revisions",
     "op": "says whether a revision replaces or deletes",
 }
+_UNKNOWN: Final = ("refuse", "ignore", "keep")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -49,6 +50,7 @@ class EventMeta(type):
         lateness: str = "30d",
         tolerance: str = "5m",
         zone: str | None = None,
+        unknown: Literal["refuse", "ignore", "keep"] = "refuse",
     ) -> EventMeta:
         """Declare a stream from a class statement.
 
@@ -60,6 +62,8 @@ class EventMeta(type):
             lateness: How long after its event time a record may become known.
             tolerance: How far ahead of its being known an event time may lie.
             zone: The IANA zone of naive timestamps; without it they are refused.
+            unknown: What becomes of fields that the class does not declare: the event is refused, or they are ignored,
+                or kept with the record as they came, without being used.
 
         Raises:
             DefinitionError: A field or keyword is wrong.
@@ -83,6 +87,7 @@ class EventMeta(type):
             feed=feed,
             zone=_zone(zone, place),
             doc=inspect.getdoc(made) or "",
+            unknown=_unknown(unknown, name, place),
         )
         made.__stream__ = _declare(made, spec, namespace, place)
         collect("events", name, made, place)
@@ -227,6 +232,13 @@ def _named(kind: type[Field[Any]], annotations: dict[str, Any], stream: str, pla
 
 
 _EXAMPLES: Final = {"EventId": "id: sg.EventId", "Entity": "account: sg.Entity", "EventTime": "at: sg.EventTime"}
+
+
+def _unknown(unknown: object, name: str, place: Place) -> str:
+    if not isinstance(unknown, str) or unknown not in _UNKNOWN:
+        close = close_match(str(unknown), _UNKNOWN)
+        raise refuse(f"{name} has unknown={shown(unknown)}: refuse, ignore or keep. {close}", place, argument="unknown")
+    return unknown
 
 
 def _zone(zone: str | None, place: Place) -> str | None:

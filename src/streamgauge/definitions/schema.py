@@ -84,6 +84,7 @@ class StreamSpec:
         feed: Whether the stream is a connection: before its first record aggregates are null, not 0.
         zone: The IANA zone of naive timestamps, or None where they are refused.
         doc: The class's docstring.
+        unknown: What becomes of fields that it does not declare: ``refuse`` the event, ``ignore`` or ``keep`` them.
         other_roles: The further fields that hold an entity's id, in order; then every role is a payload field too.
     """
 
@@ -98,6 +99,7 @@ class StreamSpec:
     zone: str | None = None
     doc: str = ""
     other_roles: tuple[str, ...] = ()
+    unknown: str = "refuse"
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -24,11 +24,11 @@ def body_of(event: object) -> str:
     if isinstance(event, str):
         return event[:BODY_CHARACTERS]
     try:
-        return json.dumps(event, ensure_ascii=False, default=_plain)[:BODY_CHARACTERS]
+        return json.dumps(event, ensure_ascii=False, default=plain)[:BODY_CHARACTERS]
     except (RecursionError, TypeError, ValueError):  # too deep, circular, or a number too long to print
         return shown(event)
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """Return the text of a value that JSON has no form for, as a frame may hold one."""
     return str(value) if type(value).__module__ in {"datetime", "decimal"} else shown(value)

@@ -16,6 +16,7 @@ from streamgauge.events import columns
 from streamgauge.events.content import encode_texts
 from streamgauge.events.record import DELETE, INSERT, REPLACE, NewRecord
 from streamgauge.events.record_columns import CHUNK, RecordColumns, TextColumn
+from streamgauge.events.unknown import json_type
 from streamgauge.events.validate import ENVELOPE, OPS, REVISION_LIMIT, StreamValidator, stream_validator
 from streamgauge.events.values import parse_time, shown
 
@@ -111,11 +112,12 @@ def validate_frame(
     >>> len(result.records), result.records[0].entity, [(row, str(error)) for row, error in result.rejected]
     (1, 'client:C-7', [(1, 'Paid.client is empty. Give every event an id.')])
     """
-    _check_columns(frame, spec, known_at)
-    frame = _normalised(frame, spec, known_at)
-    sure = np.ones(len(frame), np.bool_)
+    unknown = _check_columns(frame, spec, known_at)
+    frame = _normalised(_without_ignored(frame, spec, unknown), spec, known_at)
+    # What is kept beside the fields is put together row by row.
+    sure = np.full(len(frame), not (unknown and spec.unknown == "keep"), np.bool_)
     event_time = _moments(frame, spec, spec.event_time, sure)
-    for name in (spec.event_id, spec.entity):
+    for name in (spec.event_id, *spec.roles):
         sure &= columns.sure_ids(frame[name]).to_numpy()
     arrival = event_time + known_after_us if known_after_us is not None else None
     if known_at is not None:
@@ -140,11 +142,11 @@ def validate_frame(
     return FrameResult(records, rejected)
 
 
-def _check_columns(frame: pl.DataFrame, spec: StreamSpec, known_at: str | None) -> None:
-    """Refuse a frame whose columns are not the stream's."""
-    required = [spec.event_id, spec.entity, spec.event_time]
+def _check_columns(frame: pl.DataFrame, spec: StreamSpec, known_at: str | None) -> list[str]:
+    """Refuse a frame whose columns are not the stream's; return those that it need not know."""
+    required = [spec.event_id, *spec.roles, spec.event_time]
     optional = [*ENVELOPE]
-    for field in spec.fields:
+    for field in (one for one in spec.fields if one.name not in spec.roles):
         (required if field.required and "op" not in frame.columns else optional).append(field.name)
     if known_at is not None:
         required.append(known_at)
@@ -154,21 +156,37 @@ def _check_columns(frame: pl.DataFrame, spec: StreamSpec, known_at: str | None) 
                 f'There is no column "{name}", which {spec.name} needs. {close_match(name, frame.columns)}'
             )
     known = {*required, *optional}
-    for name in frame.columns:
-        if name not in known:
+    unknown = [name for name in frame.columns if name not in known]
+    if spec.unknown == "refuse":
+        for name in unknown:
             raise ImportRefused(
                 f'{spec.name} has no field for the column "{name}". {close_match(name, known)} '
-                "Rename, drop or declare it."
+                'Rename, drop or declare it, or declare the stream with unknown="ignore" or "keep".'
             )
+    return unknown
+
+
+def _without_ignored(frame: pl.DataFrame, spec: StreamSpec, unknown: list[str]) -> pl.DataFrame:
+    """Return a frame without the columns that are ignored, which are noticed."""
+    if spec.unknown != "ignore":
+        return frame
+    for name in unknown:
+        values = frame[name].drop_nulls()
+        if len(values):
+            stream_validator(spec).unknown.notice(name, json_type(values[0]), len(values))
+    return frame.drop(unknown)
 
 
 def _normalised(frame: pl.DataFrame, spec: StreamSpec, known_at: str | None) -> pl.DataFrame:
     """Return the frame with one type for each kind of column, and all optional columns there."""
     frame = frame.with_columns(pl.col(pl.Null).cast(pl.String))
     kinds = {field.name: field for field in spec.fields}
+    unknown = set(frame.columns) - {*ENVELOPE, spec.event_id, *spec.roles, spec.event_time, known_at, *kinds}
     done: list[pl.Series] = []
     for column in frame:
-        if column.name in {spec.event_time, known_at}:
+        if column.name in unknown:
+            done.append(column)
+        elif column.name in {spec.event_time, known_at}:
             done.append(columns.as_moment(column))
         elif column.name in {"sequence", "revision"}:
             done.append(columns.as_number(column))

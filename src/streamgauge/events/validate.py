@@ -13,6 +13,7 @@ from streamgauge.definitions.texts import hash_text
 from streamgauge.errors import EventRejected, close_match
 from streamgauge.events.content import content_digest, encode_texts
 from streamgauge.events.record import DELETE, INSERT, REPLACE, NewRecord
+from streamgauge.events.unknown import UnknownFields, with_kept
 from streamgauge.events.values import (
     parse_decimal,
     parse_flag,
@@ -39,6 +40,7 @@ class StreamValidator:
 
     Attributes:
         spec: The stream.
+        unknown: What becomes of fields that it does not declare.
     """
 
     def __init__(self, spec: StreamSpec) -> None:
@@ -46,7 +48,10 @@ class StreamValidator:
         self._names = frozenset(
             {*ENVELOPE, spec.event_id, spec.entity, spec.event_time, *(f.name for f in spec.fields)}
         )
-        self._fields = [(f, f.name, _parser(f, f"{spec.name}.{f.name}"), f.is_text) for f in spec.fields]
+        self.unknown = UnknownFields(spec, self._names)
+        self._fields = [
+            (f, f.name, _parser(f, f"{spec.name}.{f.name}", is_id=f.name in spec.roles), f.is_text) for f in spec.fields
+        ]
         self._pack = Struct(f"<{len(spec.fields)}q").pack
         self._null_units = self._pack(*(NULL for _ in spec.fields))
         self._null_texts = encode_texts([None for f in spec.fields if f.is_text])
@@ -65,8 +70,7 @@ class StreamValidator:
             EventRejected: It cannot be accepted.
         """
         spec = self.spec
-        if not self._names.issuperset(event):
-            raise self._unknown_field(event)
+        kept = None if self._names.issuperset(event) else self.unknown.take(event)
         get = event.get
         event_id = parse_id(self._required(event, spec.event_id), spec.event_id, self._places[0])
         entity = parse_id(self._required(event, spec.entity), spec.entity, self._places[1])
@@ -74,7 +78,12 @@ class StreamValidator:
         sequence = get("sequence")
         sequence = 0 if sequence is None else _integer(sequence, "sequence", -SEQUENCE_LIMIT, SEQUENCE_LIMIT)
         revision, op = _revision(get("revision"), get("op"))
-        units, texts = self._payload(event) if op != DELETE else (self._null_units, self._null_texts)
+        if op != DELETE:
+            units, texts = self._payload(event)
+        elif spec.other_roles:
+            units, texts = self._payload({role: self._required(event, role) for role in spec.roles}, deleted=True)
+        else:
+            units, texts = self._null_units, self._null_texts
         return NewRecord(
             spec.name,
             self._role + entity,
@@ -84,22 +93,22 @@ class StreamValidator:
             revision,
             op,
             units,
-            texts,
+            texts if kept is None else with_kept(texts, kept),
             content_digest(op, moment, sequence, units, texts),
             declared_known_at,
         )
 
-    def _payload(self, event: Mapping[str, object]) -> tuple[bytes, bytes]:
-        """Return the units and texts of an event's fields."""
+    def _payload(self, event: Mapping[str, object], *, deleted: bool = False) -> tuple[bytes, bytes]:
+        """Return the units and texts of an event's fields; of a deleted one, null for those that are absent."""
         get = event.get
         units: list[int] = []
         texts: list[str | None] = []
         for field, name, parse, is_text in self._fields:
             value = get(name)
             if value is None:
-                if field.required:
+                if field.required and not deleted:
                     raise self._missing(name)
-                units.append(field.default)
+                units.append(NULL if deleted else field.default)
                 if is_text:
                     texts.append(None)
             else:
@@ -123,19 +132,11 @@ class StreamValidator:
             field=name,
         )
 
-    def _unknown_field(self, event: Mapping[str, object]) -> EventRejected:
-        """Return the refusal of an event with a field that its stream does not have."""
-        name = next(key for key in event if key not in self._names)
-        key = name[:_KEY_SHOWN] if isinstance(name, str) else ""
-        return EventRejected(
-            f"{self.spec.name} has no field {shown(name)}. {close_match(key, self._names)}",
-            reason="unknown_field",
-            field=key.encode("utf-8", "backslashreplace").decode(),
-        )
 
-
-def _parser(field: FieldSpec, place: str) -> Callable[[object], int]:
+def _parser(field: FieldSpec, place: str, *, is_id: bool) -> Callable[[object], int]:
     """Return the function from a field's value to its units."""
+    if is_id:
+        return lambda value: hash_text(parse_id(value, field.name, place))
     if field.is_text:
         return lambda value: hash_text(parse_text(value, field, place))
     if field.kind is FieldKind.CATEGORY:
