@@ -17,7 +17,7 @@ PRINTS_A_RESULT = {
     "init", "check", "import", "ingest", "dataset", "train", "models", "run", "score", "features", "decide", "verify",
     "portfolio", "demo", "doctor",
     "policy evaluate", "policy list", "quarantine list", "quarantine show", "quarantine retry",
-    "keys create", "keys list", "keys revoke",
+    "export", "sql", "keys create", "keys list", "keys revoke",
 }  # fmt: skip
 
 

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from streamgauge.app.cli import doctor, events, keys, learning, policies, projects, quarantine, scoring, serving
+from streamgauge.app.cli import (
+    doctor,
+    events,
+    exporting,
+    keys,
+    learning,
+    policies,
+    projects,
+    quarantine,
+    scoring,
+    serving,
+)
 from streamgauge.errors import StreamgaugeError
 
 if TYPE_CHECKING:
@@ -84,12 +95,14 @@ _add("init", projects.init, "streamgauge init lender --template credit")
 _add("check", projects.check, "streamgauge check --json")
 _add("import", events.import_, "streamgauge import movements.parquet --stream Movement --known-after 2h")
 _add("ingest", events.ingest, "streamgauge ingest today.jsonl --stream Movement")
+_add("export", exporting.export, "streamgauge export --stream Movement --out Movement.parquet")
 _add("dataset", learning.dataset, "streamgauge dataset --model account-risk --out rows.parquet")
 _add("train", learning.train, "streamgauge train --model account-risk")
 _add("models", learning.models, "streamgauge models")
 _add("run", serving.run, "streamgauge run --port 8000")
 _add("score", scoring.score, "streamgauge score acc-000017 --model account-risk")
 _add("features", scoring.features, "streamgauge features acc-000017 --as-of 2026-01-31T12:00:00Z")
+_add("sql", exporting.sql, "streamgauge sql CashFlow.inflow_cv --as-of 2026-01-31T12:00:00Z > inflow_cv.sql")
 _add("decide", scoring.decide, "streamgauge decide application.json --id d-2026-000017")
 _add("verify", scoring.verify, "streamgauge verify --last 1000")
 _add("portfolio", scoring.portfolio, "streamgauge portfolio --out scores.parquet")
