@@ -90,6 +90,10 @@ class Log(Protocol):
         quarantine with
         the reason ``too_late`` or ``too_early`` in the same commit. ``accepted_at`` is max(now_us, the log's last).
 
+        A record of a stream with several roles is its primary entity's; right behind it the log keeps those of the
+        other roles and pairs (`streamgauge.events.roles.expand`). One whose id stands for other entities is not
+        accepted (``identity_changed``, see `streamgauge.log.door`).
+
         Raises:
             OSError: The disk refused; nothing of the batch was accepted.
         """
@@ -173,6 +177,33 @@ class Log(Protocol):
 
     def text_of(self, value: int) -> str | None:
         """Return the text behind an open category's finished value, its `open_code`; None where it is unknown."""
+
+    def seal(self, keep: int, least: int) -> int:
+        """Move old records into the archive, if the log has one; no read sees a difference.
+
+        May run beside everything else, and be cut short at any moment: nothing is lost or doubled.
+
+        Args:
+            keep: How many of the newest records stay where they are quickest to append and read.
+            least: How many records are moved at a time; fewer are left where they are.
+
+        Returns:
+            How many were moved.
+
+        Raises:
+            OSError: The disk refused; the rest stays where it is.
+            LogDamaged: The archive is not what was written.
+        """
+
+    def erase(self, entity: str) -> int:
+        """Remove every record of an entity, and what the quarantine holds of it, from the disk for ever.
+
+        Their positions stay taken and are known to be erased. An erasure that was cut short is brought to its end by
+        the next one, or by `seal`. The entity may have new records afterwards.
+
+        Returns:
+            How many records were erased, now and by an interrupted erasure before.
+        """
 
     def check(self) -> int:
         """Read everything, and return how many records are sound.

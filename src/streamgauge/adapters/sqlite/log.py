@@ -15,13 +15,16 @@ from streamgauge.adapters.sqlite.checkpoint import Checkpointer
 from streamgauge.adapters.sqlite.log_reading import LogReader
 from streamgauge.adapters.sqlite.log_rows import Row, accepted, record_of, row_of
 from streamgauge.adapters.sqlite.log_schema import connect, failures_named, prepare
+from streamgauge.adapters.sqlite.log_tail import begin_erasing, end_erasing, floors, note_last
 from streamgauge.adapters.sqlite.quarantine import note_retry, store
 from streamgauge.definitions.schema import FieldKind, StreamSpec
 from streamgauge.definitions.texts import open_code
 from streamgauge.errors import UnknownName, close_match
 from streamgauge.events.content import decode_texts
 from streamgauge.events.record import DELETE
+from streamgauge.events.roles import expand
 from streamgauge.log.acceptance import refusal
+from streamgauge.log.door import RoleDoor
 from streamgauge.log.grouping import groups_of
 
 if TYPE_CHECKING:
@@ -92,18 +95,22 @@ class SqliteLog:
         rows: list[Row] = []
         texts: dict[int, str] = {}
         with self._commit() as writer:
+            door = RoleDoor(self.find, self.schema)
             position, newest = self._last(writer)
             accepted_at = max(now_us, newest)
             for new in records:
                 stream = self._stream(new)
                 known_at = accepted_at if new.declared_known_at is None else min(new.declared_known_at, accepted_at)
                 refused = refusal(new, stream.spec, known_at, now_us)
+                if refused is None and stream.spec.other_roles:
+                    refused = door.refusal(new, stream.spec, now_us)
                 if refused is not None:
                     answers.append(store(writer, refused))
                     continue
-                position += 1
-                record = accepted(new, position, stream.schema, accepted_at, known_at)
-                rows.append(row_of(record))
+                record = accepted(new, position + 1, stream.schema, accepted_at, known_at)
+                together = expand(record, stream.spec)
+                rows += map(row_of, together)
+                position = together[-1].position
                 answers.append(record)
                 if stream.categories:
                     self._collect(new, stream, texts)
@@ -152,7 +159,7 @@ class SqliteLog:
     def last_accepted_at(self) -> int:
         """Return the ``accepted_at`` of the newest record, 0 for an empty log."""
         newest = self._reader.last()
-        return newest.accepted_at if newest else 0
+        return max(newest.accepted_at if newest else 0, self._reader.kept_accepted_at())
 
     def read_after(self, position: int, limit: int) -> list[Record]:
         """Return up to ``limit`` records with greater positions, in order of position."""
@@ -238,7 +245,20 @@ class SqliteLog:
         Raises:
             LogDamaged: Something is not; the message names the place.
         """
-        return self._reader.check()
+        return self._reader.check(self._reader.sealed_to())
+
+    def seal(self, keep: int, least: int) -> int:  # noqa: ARG002 - what has an archive does more
+        """Return 0: there is no archive (see `Log.seal`)."""
+        return 0
+
+    def erase(self, entity: str) -> int:
+        """Remove every record of an entity for ever; return how many there were (see `Log.erase`)."""
+        with self._commit() as writer:
+            note_last(writer, *self._last(writer))
+            count = begin_erasing(writer, entity, ())
+            end_erasing(writer, entity)
+        self._empty_wal()
+        return count
 
     def close(self) -> None:
         """Release the files; further calls fail."""
@@ -246,6 +266,11 @@ class SqliteLog:
         self._reader.close()
         with self._writing:
             self._writer.close()
+
+    def _empty_wal(self) -> None:
+        """Move what the write-ahead log holds into the file, so that erased records are nowhere."""
+        with self._writing, failures_named(self._path):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @contextmanager
     def _commit(self) -> Iterator[sqlite3.Connection]:
@@ -265,11 +290,12 @@ class SqliteLog:
         row = writer.execute(
             "SELECT position, entity, CAST(body AS BLOB) FROM records ORDER BY position DESC LIMIT 1"
         ).fetchone()
+        kept_position, kept_at = floors(writer)
         if row is None:
-            return 0, 0
+            return kept_position, kept_at
         position, entity, body = row
         newest = record_of(position, entity, body, self._stream_of_schema)
-        return newest.position, newest.accepted_at
+        return max(newest.position, kept_position), max(newest.accepted_at, kept_at)
 
     def _stream(self, new: NewRecord) -> _Stream:
         """Return the stream of a record, under the schema it was validated with."""

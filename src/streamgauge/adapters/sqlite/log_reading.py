@@ -12,11 +12,12 @@ import msgspec
 from streamgauge.adapters.sqlite import quarantine
 from streamgauge.adapters.sqlite.log_rows import damaged, id_hash, record_of
 from streamgauge.adapters.sqlite.log_schema import connect, failures_named
+from streamgauge.adapters.sqlite.log_tail import LAST, SEALED
 from streamgauge.definitions.schema import StreamSpec
 from streamgauge.errors import LogDamaged, UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from streamgauge.events.record import Record
@@ -43,6 +44,20 @@ class ThreadConnection:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.execute = connection.execute
         self.close = weakref.finalize(self, connection.close)
+
+
+class _StreamNames(dict[int, str]):
+    """Names by number that are looked up again when one is missing."""
+
+    def __init__(self, load: Callable[[], dict[int, str]], known: Mapping[int, str]) -> None:
+        super().__init__(known)
+        self._load = load
+
+    def __missing__(self, number: int) -> str:
+        self.update(self._load())
+        if number not in self:
+            raise LogDamaged(f"The event log has records of schema {number}, but no such schema. Restore a backup.")
+        return self[number]
 
 
 class LogReader:
@@ -75,7 +90,20 @@ class LogReader:
 
     def last_position(self) -> int:
         """Return the newest position, 0 for an empty log."""
-        return int(self.rows("SELECT coalesce(max(position), 0) FROM records")[0][0])
+        return int(self.rows(LAST)[0][0])
+
+    def sealed_to(self) -> int:
+        """Return the position up to which rows may be in the archive only."""
+        return int(self.rows(SEALED)[0][0])
+
+    def erasing(self) -> list[str]:
+        """Return the keys of the entities whose erasure was not brought to its end."""
+        return [key for (key,) in self.rows("SELECT entity FROM erasing")]
+
+    def kept_accepted_at(self) -> int:
+        """Return the newest ``accepted_at`` that was kept of a record that is here no more."""
+        rows = self.rows("SELECT coalesce(max(value), 0) FROM meta WHERE key = 'last_accepted_at'")
+        return int(rows[0][0])
 
     def after(self, position: int, limit: int) -> list[Record]:
         """Return up to ``limit`` records with greater positions, in order of position."""
@@ -151,8 +179,8 @@ class LogReader:
         """Return every form of every stream that was registered, the oldest first."""
         return [spec for _, spec in self._forms()]
 
-    def check(self) -> int:
-        """Read everything, and return how many records are sound.
+    def check(self, after: int) -> int:
+        """Read everything behind a position, and return how many records are sound.
 
         Raises:
             LogDamaged: Something is not.
@@ -162,13 +190,20 @@ class LogReader:
             raise LogDamaged(
                 f"The event log {self._path.name} is damaged: {'; '.join(problems)}. Restore it from a backup."
             )
-        count, position, accepted_at = 0, 0, 0
+        count, position, accepted_at = 0, after, 0
         while found := self.after(position, CHECKED_AT_ONCE):
             for record in found:
                 if record.accepted_at < accepted_at:
                     raise damaged(record.position)
                 accepted_at = record.accepted_at
             count, position = count + len(found), found[-1].position
+        erased = self.rows("SELECT count(*) FROM erased WHERE position > ?", (after,))[0][0]
+        missing = self.last_position() - after - erased - count
+        if missing > 0:
+            raise LogDamaged(
+                f"{missing:,} records behind position {after:,} are missing from the event log {self._path.name}. "
+                "Stop the engine and restore it from a backup."
+            )
         return count
 
     def _records(self, query: str, *values: str | int) -> list[Record]:
@@ -206,15 +241,15 @@ class LogReader:
         return found
 
     def stream_names(self) -> Mapping[int, str]:
-        """Return the name of the stream of each schema number."""
-        self._load_schemas()
-        return self._streams
+        """Return the name of the stream of each schema number; one that another process added is found when asked."""
+        return _StreamNames(self._load_schemas, self._streams)
 
-    def _load_schemas(self) -> None:
-        """Read the schemas that were registered."""
+    def _load_schemas(self) -> dict[int, str]:
+        """Read the schemas that were registered; return their streams' names."""
         schemas = dict(self._forms())
         self._schemas = schemas
         self._streams = {number: spec.name for number, spec in schemas.items()}
+        return self._streams
 
     def _forms(self) -> list[tuple[int, StreamSpec]]:
         """Return the forms by number."""

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from streamgauge.adapters.sqlite.log_tail import UPGRADE
 from streamgauge.adapters.sqlite.quarantine import upgrade
 from streamgauge.errors import LogDamaged, OwnerBusy
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+_UPGRADED: Final = 1
+"""The format that is brought to the present one: it has no archive and no erasures."""
+
 EPOCH: Final = 1
 
 TABLES: Final = """
@@ -84,6 +88,7 @@ def connect(path: Path, *, reads_only: bool = False) -> sqlite3.Connection:
         else:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_BEFORE_A_COMMIT_CHECKPOINTS}")
     except BaseException:
         connection.close()
@@ -100,7 +105,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in TABLES.split(";"):
+        for statement in (TABLES + UPGRADE).split(";"):
             connection.execute(statement)
         connection.executemany("INSERT INTO meta VALUES (?, ?)", (("format", FORMAT), ("epoch", EPOCH)))
         connection.execute("COMMIT")
@@ -110,7 +115,13 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise LogDamaged(f"{path.name} is no event log of Streamgauge. Name another file, or move this one away.")
     row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
     found = row[0] if row else 0
-    if found != FORMAT:
+    if found == _UPGRADED:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in UPGRADE.split(";"):
+            connection.execute(statement)
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))
+        connection.execute("COMMIT")
+    elif found != FORMAT:
         raise LogDamaged(
             f"The event log {path.name} has format {found}, and this version of Streamgauge reads format {FORMAT}. "
             "Install the version that wrote it, or a newer one."

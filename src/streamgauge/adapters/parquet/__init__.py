@@ -1,0 +1,1 @@
+"""Parquet: the files that the log's archive consists of."""

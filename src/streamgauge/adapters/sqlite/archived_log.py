@@ -1,0 +1,302 @@
+"""The event log as one sequence: sorted segments hold what was sealed, SQLite the tail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+
+from streamgauge.adapters.sqlite.log import SqliteLog
+from streamgauge.adapters.sqlite.log_tail import begin_erasing, drop_sealed, end_erasing, note_last
+from streamgauge.adapters.sqlite.stretch import Stretch
+from streamgauge.errors import LogDamaged
+from streamgauge.log.grouping import groups_of
+from streamgauge.log.merging import merged
+from streamgauge.log.segment import SegmentGone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from streamgauge.events.batch import RecordBatch
+    from streamgauge.events.record import Record
+    from streamgauge.log.archive import Archive, Snapshot
+
+_Found = TypeVar("_Found")
+
+DROPPED_AT_ONCE: Final = 400
+"""Rows of a transaction that drops what is sealed: appends wait for it."""
+_WRITTEN_AT_ONCE: Final = 50_000
+_ATTEMPTS: Final = 20
+
+
+class ArchivedLog(SqliteLog):
+    """A `SqliteLog` whose old records are sealed into an archive.
+
+    Reads take positions up to the manifest's `sealed_to` from the archive and later ones from SQLite. A row is dropped
+    from SQLite only after the manifest names it durably, and the drop notes up to where in the same transaction; so a
+    read that finds the note beyond its manifest reads the manifest again, whichever process sealed.
+
+    Args:
+        path: The file.
+        archive: The archive.
+    """
+
+    def __init__(self, path: Path | str, archive: Archive) -> None:
+        super().__init__(path)
+        self._archive = archive
+        self._stretch: Stretch | None = None
+        try:
+            sealed_to = archive.snapshot().sealed_to
+            if sealed_to > self.last_position():  # the file was restored from before the last sealing
+                with self._commit() as writer:
+                    note_last(writer, sealed_to, 0)
+        except BaseException:
+            super().close()
+            raise
+
+    def read_after(self, position: int, limit: int) -> list[Record]:
+        """Return up to ``limit`` records with greater positions, in order of position."""
+        return self._consistent(lambda snapshot: self._read_after(snapshot, position, limit))
+
+    def read_entity(self, entity: str, up_to: int | None = None, after: int = 0) -> list[Record]:
+        """Return one entity's records with ``after`` < position ≤ ``up_to`` (all if None), in order of position."""
+
+        def read(snapshot: Snapshot) -> list[Record]:
+            parts = [batch for reader in snapshot.readers(after) for batch in reader.sweep([entity])]
+            found = [record for batch in parts for record in self._records(batch, after, up_to)]
+            return found + super(ArchivedLog, self).read_entity(entity, up_to, max(after, snapshot.sealed_to))
+
+        return self._consistent(read)
+
+    def entities_after(self, position: int) -> list[str]:
+        """Return the keys of the entities that have a record at a greater position, in the order of their first one."""
+
+        def read(snapshot: Snapshot) -> list[str]:
+            first: dict[str, int] = {}
+            for reader in snapshot.readers(position):
+                for batch in reader.sweep():
+                    later = batch.kept(batch.position > position)
+                    for key, at in zip(later.entities, later.position[later.offsets[:-1]].tolist(), strict=True):
+                        first[key] = min(at, first.get(key, at))
+            found = sorted(first, key=first.__getitem__)
+            tail = super(ArchivedLog, self).entities_after(max(position, snapshot.sealed_to))
+            return [*found, *(key for key in tail if key not in first)]
+
+        return self._consistent(read)
+
+    def read_by_entity(
+        self, entities: Sequence[str] | None = None, up_to: int | None = None
+    ) -> Iterator[tuple[str, list[Record]]]:
+        """Yield (entity, its records in order of position) for the named entities, or for all in order of their key."""
+        cut = self.last_position() if up_to is None else up_to
+        yield from groups_of(lambda some: self.read_columns(some, cut), entities, self._reader.stream_names)
+
+    def read_columns(
+        self,
+        entities: Collection[str] | None = None,
+        up_to: int | None = None,
+        after: int = 0,
+        behind: str | None = None,
+    ) -> Iterator[RecordBatch]:
+        """Yield whole entities as columns, in order of their keys (see `SqliteLog.read_columns`)."""
+        cut = self.last_position() if up_to is None else up_to
+        for _ in range(_ATTEMPTS):
+            snapshot = self._archive.snapshot()
+            try:
+                for batch in self._swept(snapshot, entities, (after, cut), behind):
+                    if not self._current(snapshot):
+                        break
+                    yield batch
+                    behind = batch.entities[-1]
+                else:
+                    if self._current(snapshot):
+                        return
+            except SegmentGone:
+                self._archive.reload()
+        raise self._torn()
+
+    def find(self, stream: str, entity: str, event_id: str, after: int = 0) -> Record | None:
+        """Return the first record of an event (behind a position), or None."""
+
+        def read(snapshot: Snapshot) -> Record | None:
+            for reader in snapshot.readers(after):
+                if reader.may_hold(entity, event_id):
+                    for batch in reader.sweep([entity]):
+                        for record in self._records(batch, after, None):
+                            if record.event_id == event_id and record.stream == stream:
+                                return record
+            return super(ArchivedLog, self).find(stream, entity, event_id, max(after, snapshot.sealed_to))
+
+        return self._consistent(read)
+
+    def get(self, position: int) -> Record | None:
+        """Return the record at a position, or None."""
+
+        def read(snapshot: Snapshot) -> Record | None:
+            if position > snapshot.sealed_to:
+                return super(ArchivedLog, self).get(position)
+            reader = snapshot.reader_at(position)
+            batches = () if reader is None else reader.at(np.array([position], np.int64))
+            return next((record for batch in batches for record in self._records(batch)), None)
+
+        return self._consistent(read)
+
+    def entities(self, role: str | None = None) -> list[str]:
+        """Return the keys of all entities (of one role), sorted."""
+
+        def read(snapshot: Snapshot) -> list[str]:
+            parts = [reader.entities(role) for reader in snapshot.readers()]
+            tail = super(ArchivedLog, self).entities(role)
+            return sorted({*tail, *(key for part in parts for key in part)}) if parts else tail
+
+        return self._consistent(read)
+
+    def check(self) -> int:
+        """Read everything, and return how many records are sound.
+
+        Raises:
+            LogDamaged: Something is not; the message names the place.
+        """
+
+        def read(snapshot: Snapshot) -> int:
+            readers = snapshot.readers()
+            count, moment = 0, 0
+            for reader in readers:
+                positions, accepted_at = reader.check()
+                count += len(positions)
+                moment = max(moment, int(accepted_at.max(initial=0)))
+            erased = self._reader.rows("SELECT count(*) FROM erased WHERE position <= ?", (snapshot.sealed_to,))[0][0]
+            if not self._reader.erasing() and count + erased != snapshot.sealed_to:
+                raise LogDamaged(
+                    f"The event log's archive holds {count:,} records and {erased:,} erased positions up to position "
+                    f"{snapshot.sealed_to:,}. Stop the engine and restore the log and its archive from a backup."
+                )
+            return count + self._reader.check(snapshot.sealed_to)
+
+        return self._consistent(read)
+
+    def seal(self, keep: int, least: int) -> int:
+        """Move old records into the archive, ``least`` at a time (see `Log.seal`)."""
+        moved = 0
+        with self._archive.writing():
+            for entity in self._reader.erasing():
+                self._erase(entity)
+            self._drop_sealed()
+            while self.last_position() - keep - self._archive.snapshot().sealed_to >= least:
+                moved += self._seal_some(least)
+                while self._archive.compact():
+                    pass
+        return moved
+
+    def erase(self, entity: str) -> int:
+        """Remove every record of an entity for ever; return how many there were (see `Log.erase`)."""
+        with self._archive.writing():
+            for interrupted in self._reader.erasing():
+                if interrupted != entity:
+                    self._erase(interrupted)
+            return self._erase(entity)
+
+    def close(self) -> None:
+        """Release the files; further calls fail."""
+        super().close()
+        self._archive.close()
+
+    def _seal_some(self, least: int) -> int:
+        from streamgauge.adapters.sqlite.log_sweeping import LogSweeper
+
+        after = self._archive.snapshot().sealed_to
+        batch = LogSweeper(self._reader).between(after, after + least)
+        self._archive.add(batch.split(_WRITTEN_AT_ONCE), after + least)
+        self._drop_sealed()
+        return len(batch)
+
+    def _drop_sealed(self) -> None:
+        """Drop what the archive holds from the file; appends go on in between."""
+        through, dropped = self._archive.snapshot().sealed_to, DROPPED_AT_ONCE
+        while through and dropped == DROPPED_AT_ONCE:
+            with self._commit() as writer:
+                note_last(writer, *self._last(writer))
+                dropped = drop_sealed(writer, through, DROPPED_AT_ONCE)
+            self._checkpointer.written(dropped // 8)
+
+    def _erase(self, entity: str) -> int:
+        held = [batch for reader in self._archive.snapshot().readers() for batch in reader.sweep([entity])]
+        with self._commit() as writer:
+            note_last(writer, *self._last(writer))
+            count = begin_erasing(writer, entity, [at for batch in held for at in batch.position.tolist()])
+        self._archive.erase(entity)
+        self._stretch = None
+        with self._commit() as writer:
+            end_erasing(writer, entity)
+        self._empty_wal()
+        return count
+
+    def _read_after(self, snapshot: Snapshot, position: int, limit: int) -> list[Record]:
+        found: list[Record] = []
+        while len(found) < limit and position < snapshot.sealed_to:
+            stretch = self._stretch
+            if stretch is None or not stretch.covers(snapshot, position):
+                stretch = self._stretch = Stretch.behind(snapshot, position)
+            found += self._records(stretch.batch_behind(position, limit - len(found)))
+            position = stretch.through
+        found.sort(key=_position)
+        tail = super().read_after(max(position, snapshot.sealed_to), limit - len(found)) if len(found) < limit else []
+        return found + tail
+
+    def _swept(
+        self, snapshot: Snapshot, entities: Collection[str] | None, cut: tuple[int, int], behind: str | None
+    ) -> Iterator[RecordBatch]:
+        after, up_to = cut
+        places = [
+            (
+                batch.kept((batch.position > after) & (batch.position <= up_to))
+                for batch in reader.sweep(entities, behind)
+            )
+            for reader in snapshot.readers(after)
+            if reader.segment.after < up_to
+        ]
+        tail = super().read_columns(entities, up_to, max(after, snapshot.sealed_to), behind)
+        return merged([*places, tail]) if places else tail
+
+    def _records(self, batch: RecordBatch, after: int = 0, up_to: int | None = None) -> list[Record]:
+        """Return a batch's records behind a position, up to another."""
+        if after:
+            batch = batch.kept(batch.position > after)
+        return (batch if up_to is None else batch.up_to(up_to)).records(self._reader.stream_names())
+
+    def _consistent(self, read: Callable[[Snapshot], _Found]) -> _Found:
+        """Return what a read finds in the archive and in the tail behind it."""
+        for _ in range(_ATTEMPTS):
+            snapshot = self._archive.snapshot()
+            try:
+                found = read(snapshot)
+            except SegmentGone:
+                self._archive.reload()
+                continue
+            if self._current(snapshot):
+                return found
+        raise self._torn()
+
+    def _current(self, snapshot: Snapshot) -> bool:
+        """Return whether no row behind a snapshot was dropped by now; if one was, the manifest is read again."""
+        dropped_to = self._reader.sealed_to()
+        if dropped_to <= snapshot.sealed_to:
+            return True
+        if self._archive.reload().sealed_to < dropped_to:
+            raise self._torn(dropped_to)
+        return False
+
+    def _torn(self, dropped_to: int | None = None) -> LogDamaged:
+        what = "a segment that its manifest names is missing"
+        if dropped_to is not None:
+            reached = self._archive.snapshot().sealed_to
+            what = f"records up to position {dropped_to:,} were sealed, and it ends at {reached:,}"
+        return LogDamaged(
+            f"The event log's archive does not fit {self._path.name}: {what}. "
+            f"Stop the engine and restore the folder {self._archive.folder.name} from a backup."
+        )
+
+
+def _position(record: Record) -> int:
+    return record.position
