@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamgauge.events.content import decode_texts
 from streamgauge.events.record import DELETE, INSERT, REPLACE
+from streamgauge.events.roles import role_ids
 from streamgauge.events.values import format_time, format_units
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def render(record: NewRecord | Record, spec: StreamSpec) -> Rendered:
         spec: Its stream, as declared under the record's schema.
 
     Returns:
-        ``stream``, id, entity (without its role), event time in UTC, the payload (none for a delete), and ``sequence``,
-        ``revision`` and ``op`` where they are not 0, 0 and insert.
+        ``stream``, id, entities (without their roles), event time in UTC, the payload (none for a delete), and
+        ``sequence``, ``revision`` and ``op`` where they are not 0, 0 and insert.
 
     >>> from streamgauge.definitions.schema import FieldKind, FieldSpec, StreamSpec
     >>> from streamgauge.events.validate import validate_one
@@ -41,7 +42,7 @@ def render(record: NewRecord | Record, spec: StreamSpec) -> Rendered:
     event: Rendered = {
         "stream": record.stream,
         spec.event_id: record.event_id,
-        spec.entity: record.entity.partition(":")[2],
+        **role_ids(record, spec),
         spec.event_time: format_time(record.event_time),
     }
     if record.op != DELETE:

@@ -9,6 +9,7 @@ import msgspec
 
 from streamgauge.events.body import body_of
 from streamgauge.events.render import render
+from streamgauge.events.roles import is_primary
 from streamgauge.log.port import Quarantined
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def refused_row(row: RefusedRow, spec: StreamSpec, at: int) -> Quarantined:
 def contradictions(judged: Iterable[tuple[Record, str]], schema: Callable[[int], StreamSpec]) -> list[Quarantined]:
     """Return what the quarantine keeps of records that contradict an earlier one of their id.
 
-    They stay in the log, and no value sees them. The same record gives the same answer whenever it is judged: by the
+    They stay in the log, and no value sees them. Of an event of several entities, whose records are all judged alike,
+    the primary entity's is kept. The same record gives the same answer whenever it is judged: by the
     engine as it comes, or by a rebuild.
 
     Args:
@@ -94,7 +96,7 @@ def contradictions(judged: Iterable[tuple[Record, str]], schema: Callable[[int],
             position=record.position,
         )
         for record, verdict in judged
-        if verdict in _DETAIL
+        if verdict in _DETAIL and is_primary(record, schema(record.schema))
     ]
 
 

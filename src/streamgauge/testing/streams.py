@@ -1,4 +1,4 @@
-"""Streams for tests: one like the credit project's movements, and one with a field of every kind."""
+"""Streams for tests: one like the credit project's movements, one with a field of every kind, and two of two roles."""
 
 from __future__ import annotations
 
@@ -46,5 +46,41 @@ EVERYTHING: Final = StreamSpec(
 )
 """A field of every kind, none required, and naive times in Berlin."""
 
+PAYMENT: Final = StreamSpec(
+    "Payment",
+    "id",
+    "card",
+    "at",
+    (
+        FieldSpec("card", FieldKind.KEY),
+        FieldSpec("merchant", FieldKind.KEY),
+        FieldSpec("amount", FieldKind.MONEY, decimals=2),
+        FieldSpec("country", FieldKind.CATEGORY, required=False),
+    ),
+    lateness_us=30 * DAY_US,
+    tolerance_us=300_000_000,
+    other_roles=("merchant",),
+)
+"""Payments of a card at a merchant."""
+
+DISPUTE: Final = StreamSpec(
+    "Dispute",
+    "id",
+    "merchant",
+    "at",
+    (
+        FieldSpec("merchant", FieldKind.KEY),
+        FieldSpec("card", FieldKind.KEY),
+        FieldSpec("payment", FieldKind.REF, to="Payment"),
+    ),
+    lateness_us=30 * DAY_US,
+    tolerance_us=300_000_000,
+    other_roles=("card",),
+)
+"""Disputes of payments, first of all the merchant's."""
+
+ROLE_STREAMS: Final = {spec.name: spec for spec in (PAYMENT, DISPUTE)}
+"""Those of two roles, by name."""
+
 STREAMS: Final = {spec.name: spec for spec in (MOVEMENT, EVERYTHING)}
-"""Both by name."""
+"""Those of one role, by name."""
