@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamgauge.app import wiring
+from streamgauge.app.schema_changes import check_changes
 from streamgauge.definitions.loader import load_project
 from streamgauge.definitions.specs import ProjectSpec
 from streamgauge.errors import DefinitionError, SettingsError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from streamgauge.app.settings import Place
     from streamgauge.definitions.schema import FieldSpec, StreamSpec
     from streamgauge.features.layout import Layouts
+    from streamgauge.log.port import Log
 
 
 def project_to_serve(place: Place) -> tuple[ProjectSpec, list[str]]:
@@ -78,6 +80,28 @@ def streams_to_serve(
             "are taken as it was declared before. Train again, then restart."
         )
     return (replace(project, streams=streams) if warnings else project), warnings
+
+
+def safe_streams(place: Place, project: ProjectSpec, log: Log, *, serves: bool) -> tuple[ProjectSpec, list[str]]:
+    """Return the project with every stream in a form that older records can be read in.
+
+    Args:
+        place: The project directory.
+        project: The project.
+        log: The log.
+        serves: Whether models are served: then a stream that changed unsafely goes on as it was declared before.
+
+    Returns:
+        The project, and what to tell of the changes.
+
+    Raises:
+        DefinitionError: A stream changed unsafely, and nothing is served: the line and the next step.
+    """
+    streams, told, refused = check_changes(project.streams, log, place.root / place.settings.project.file)
+    if refused and not serves:
+        raise refused[0]
+    told += [f"{error} Until then its events are taken as it was declared before." for error in refused]
+    return (replace(project, streams=streams) if refused else project), told
 
 
 def _misfit(form: StreamSpec, needed: StreamSpec) -> str:

@@ -190,6 +190,7 @@ class Importer:
         for batch in batches:
             if batch.refused:
                 totals.refuse(self._intake, stream, batch.refused)
+            self._intake.note_drift()
             for start in range(0, len(batch.records), CHUNK):
                 submission = Submission(batch.records[start : start + CHUNK])
                 answers = self._engine.submit(submission).result()

@@ -59,6 +59,7 @@ class Metrics:
         self._accepted = self._counter("events_accepted", "Events that are durably in the log.", "stream")
         self._quarantined = self._counter("events_quarantined", "Events that were refused.", "stream", "reason")
         self._retried = self._counter("quarantine_retries", "Refused events that were tried again.", "result")
+        self._drift = self._counter("schema_drift", "Fields that are not as declared.", "stream", "kind", "outcome")
         self._append = self._histogram("append_seconds", "Time from a submission to its durable commit.", _FINE)
         self._batch = self._histogram("apply_batch_events", "Events applied in one commit.", _SIZES)
         self._freshness = self._histogram(
@@ -91,6 +92,10 @@ class Metrics:
         """Count refused events that were tried again."""
         self._retried.labels("resolved").inc(resolved)
         self._retried.labels("kept").inc(kept)
+
+    def drifted(self, stream: str, kind: str, outcome: str, events: int) -> None:
+        """Count events with a field that is not as declared."""
+        self._drift.labels(self._known(stream), kind, outcome).inc(events)
 
     def applied(self, events: int, freshness_us: Iterable[int] = ()) -> None:
         """Observe a batch that was applied, and how old its scored events were by then, µs."""

@@ -15,14 +15,13 @@ from streamgauge.app.answers import (
     FeaturesAnswer,
     ImportAnswer,
     IngestAnswer,
-    ModelAnswer,
     ScoreAnswer,
-    VerifyAnswer,
 )
 from streamgauge.app.applying import Applier
 from streamgauge.app.deciding import Asked, Decider, answer_of, ask
-from streamgauge.app.declared import project_to_serve, streams_to_serve
+from streamgauge.app.declared import project_to_serve, safe_streams, streams_to_serve
 from streamgauge.app.desk import Desk
+from streamgauge.app.drift import DriftBook
 from streamgauge.app.engine import Engine
 from streamgauge.app.importing import Importer, ImportMarker, frame_batches, unfinished_entities
 from streamgauge.app.intake import Intake
@@ -32,15 +31,12 @@ from streamgauge.app.metrics import Metrics
 from streamgauge.app.publishing import Publisher
 from streamgauge.app.reading import Question, Reader
 from streamgauge.app.replies import (
-    model_answers,
     record_answer,
-    verify_answer,
 )
 from streamgauge.app.scores import ScoreFeed
 from streamgauge.app.steward import Steward
 from streamgauge.app.stores import carry_scores, fitting_store, prepare_store, retire, sweep
 from streamgauge.app.submitting import Pending, submit_events
-from streamgauge.decisions.replay import Replay
 from streamgauge.errors import EventRejected, StateDamaged, UnknownName, close_match
 from streamgauge.features.decode import SchemaBook
 
@@ -118,12 +114,16 @@ class Owner(Steward):
         self._registry: Registry = wiring.open_registry(place)
         live = LiveSet.champions(self._registry)
         self.project, warnings = streams_to_serve(self.project, live.layouts, self._log.schemas())
+        self.project, warnings = safe_streams(place, self.project, self._log, serves=bool(live.models))
+        self._warn(warnings)
         self._warn(warnings)
         streams = self.project.streams
         for spec in streams.values():
             self._log.register_schema(spec)
         self.metrics = Metrics(streams)
-        self.intake = Intake(streams, self._log, clock, self.metrics)
+        drift = DriftBook(place.data / "drift.json", clock, self.metrics)
+        undo.callback(drift.flush)
+        self.intake = Intake(streams, self._log, clock, self.metrics, drift)
         self._marker = ImportMarker(place.data / "import.pending")
         self.publisher = Publisher(clock.now_us, self.metrics)
         self._reloading = threading.Lock()
@@ -287,22 +287,12 @@ class Owner(Steward):
         """See `Service.decision_record`."""
         return record_answer(self._entry(decision_id))
 
-    def verify(self, progress: Callable[[str, int, int], None], *, last: int | None = None) -> VerifyAnswer:
-        """See `Service.verify`."""
-        replay = Replay(self._log, self._ledger, self._registry, self._book)
-        report = replay.run(last, lambda done, total: progress("replaying decisions", done, total))
-        return verify_answer(report)
-
     def portfolio(self, out: Path, progress: Callable[[str, int, int], None], *, model: str | None = None) -> int:
         """See `Service.portfolio`."""
         from streamgauge.app.portfolio import score_portfolio
 
         served = self.reader.model(model, entities=True)
         return score_portfolio(self._log, self.engine.applier, self.reader, served, self.clock, out, progress)
-
-    def models(self) -> list[ModelAnswer]:
-        """See `Service.models`."""
-        return model_answers(self._registry)
 
     def prepare(self, models: Sequence[str], progress: Callable[[str, int, int], None]) -> None:
         """See `Service.prepare`."""
@@ -359,6 +349,7 @@ class Owner(Steward):
         self.engine.close()
         self.engine.applier.store.close()
         self._ledger.close()
+        self.intake.drift.flush()
         self._log.close()
         self._lock.release()
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ModelAnswer,
         QuarantineAnswer,
         RetryAnswer,
+        SchemaAnswer,
         ScoreAnswer,
         VerifyAnswer,
     )
@@ -234,6 +235,10 @@ class Project:
             UnknownName: The quarantine has no such number or reason.
         """
         return self._service.retry(numbers, reason=reason, stream=stream)
+
+    def schema(self) -> SchemaAnswer:
+        """Return the streams as declared, where they differ from the log, and what came in that is not declared."""
+        return self._service.schema()
 
     def models(self) -> list[ModelAnswer]:
         """Return all registered models, champions marked."""

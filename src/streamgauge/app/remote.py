@@ -18,6 +18,7 @@ from streamgauge.app.answers import (
     ModelAnswer,
     QuarantineAnswer,
     RetryAnswer,
+    SchemaAnswer,
     ScoreAnswer,
     VerifyAnswer,
 )
@@ -194,6 +195,10 @@ class RemoteService:
         """See `Service.retry`."""
         body = {"numbers": None if numbers is None else list(numbers), "reason": reason, "stream": stream}
         return msgspec.json.decode(self._request("POST", "/v1/quarantine/retry", body), type=RetryAnswer)
+
+    def schema(self) -> SchemaAnswer:
+        """See `Service.schema`."""
+        return self._get("/v1/schema", {}, SchemaAnswer)
 
     def close(self) -> None:
         """See `Service.close`; the owner goes on."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ModelAnswer,
         QuarantineAnswer,
         RetryAnswer,
+        SchemaAnswer,
         ScoreAnswer,
         VerifyAnswer,
     )
@@ -161,6 +162,9 @@ class Service(Protocol):
         Raises:
             UnknownName: The quarantine has no such number or reason.
         """
+
+    def schema(self) -> SchemaAnswer:
+        """Return the streams as declared now, where they differ from the log, and what came in that is not declared."""
 
     def close(self) -> None:
         """Release everything; what was accepted is durable."""

@@ -1,23 +1,32 @@
-"""What an owner does for its data beside serving: the quarantine."""
+"""What an owner does for its data beside serving: the quarantine, the schema."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from streamgauge.app.replies import quarantine_answer
+from streamgauge.app.answers import ModelAnswer, SchemaAnswer, StreamAnswer, VerifyAnswer
+from streamgauge.app.replies import model_answers, quarantine_answer, verify_answer
 from streamgauge.app.retrying import Retrier
+from streamgauge.app.schema_changes import schema_changes
+from streamgauge.decisions.replay import Replay
+from streamgauge.definitions.loader import load_project
+from streamgauge.errors import DefinitionError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streamgauge.app.answers import QuarantineAnswer, RetryAnswer
     from streamgauge.app.engine import Engine
     from streamgauge.app.importing import Importer
     from streamgauge.app.intake import Intake
     from streamgauge.app.metrics import Metrics
+    from streamgauge.app.settings import Place
     from streamgauge.clock import Clock
+    from streamgauge.decisions.ledger import Ledger
+    from streamgauge.features.decode import SchemaBook
     from streamgauge.log.port import Log
+    from streamgauge.models.registry import Registry
 
 
 class Steward:
@@ -27,8 +36,12 @@ class Steward:
     engine: Engine
     intake: Intake
     metrics: Metrics
+    place: Place
     _log: Log
     _importer: Importer
+    _ledger: Ledger
+    _registry: Registry
+    _book: SchemaBook
 
     def quarantined(
         self,
@@ -53,6 +66,39 @@ class Steward:
         answer = self._retrier.retry(numbers, reason=reason, stream=stream)
         self.metrics.retried(answer.resolved, answer.kept)
         return answer
+
+    def verify(self, progress: Callable[[str, int, int], None], *, last: int | None = None) -> VerifyAnswer:
+        """See `Service.verify`."""
+        replay = Replay(self._log, self._ledger, self._registry, self._book)
+        report = replay.run(last, lambda done, total: progress("replaying decisions", done, total))
+        return verify_answer(report)
+
+    def models(self) -> list[ModelAnswer]:
+        """See `Service.models`."""
+        return model_answers(self._registry)
+
+    def schema(self) -> SchemaAnswer:
+        """See `Service.schema`."""
+        error = None
+        try:
+            streams = load_project(self.place.project_file).streams
+        except (DefinitionError, SettingsError) as found:
+            streams, error = dict(self.intake.streams), str(found)
+        forms = self._log.schemas()
+        return SchemaAnswer(
+            streams=[
+                StreamAnswer(
+                    stream=name,
+                    unknown=spec.unknown,
+                    fields={field.name: field.kind.value for field in spec.fields},
+                    forms=sum(form.name == name for form in forms),
+                )
+                for name, spec in streams.items()
+            ],
+            changes=schema_changes(streams, forms),
+            drift=self.intake.drift.all(),
+            error=error,
+        )
 
     @cached_property
     def _retrier(self) -> Retrier:

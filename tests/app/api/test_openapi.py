@@ -205,6 +205,7 @@ def provocations(owner: Owner) -> dict[tuple[str, str], list[Call]]:
         ("get_decision", "invalid-parameter"): get("/v1/decisions/p-1?full=maybe"),
         ("stream_scores", "invalid-parameter"): get("/v1/scores/stream?after=-1"),
         ("get_models", "invalid-parameter"): get("/v1/models?name=x"),
+        ("get_schema", "invalid-parameter"): get("/v1/schema?stream=x"),
         ("get_quarantine", "invalid-parameter"): get("/v1/quarantine?last=0"),
         ("get_quarantined", "invalid-parameter"): get("/v1/quarantine/x"),
         ("get_quarantined", "unknown-name"): get("/v1/quarantine/999999"),

@@ -259,6 +259,38 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ),
     ),
     "get_quarantined": (Example("first", "The first refused event", {"number": 1}, None, _QUARANTINED),),
+    "get_schema": (
+        Example(
+            "schema",
+            "What is declared, and what came in otherwise",
+            {},
+            None,
+            {
+                "streams": [
+                    {
+                        "stream": "Movement",
+                        "unknown": "refuse",
+                        "fields": {"amount": "money", "kind": "category"},
+                        "forms": 1,
+                    }
+                ],
+                "changes": [],
+                "drift": [
+                    {
+                        "stream": "Movement",
+                        "field": "ammount",
+                        "kind": "new_field",
+                        "outcome": "quarantined",
+                        "events": 1,
+                        "first_seen": "2026-01-01T09:00:00.000000Z",
+                        "last_seen": "2026-01-01T09:00:00.000000Z",
+                        "example": "string",
+                    }
+                ],
+                "error": None,
+            },
+        ),
+    ),
     "get_health": (Example("alive", "The process lives", {}, None, {"status": "ok"}),),
     "get_readiness": (Example("ready", "Events are applied", {}, None, _HEALTH),),
     "get_metrics": (

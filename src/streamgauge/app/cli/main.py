@@ -17,6 +17,7 @@ from streamgauge.app.cli import (
     policies,
     projects,
     quarantine,
+    schema,
     scoring,
     serving,
 )
@@ -106,6 +107,7 @@ _add("sql", exporting.sql, "streamgauge sql CashFlow.inflow_cv --as-of 2026-01-3
 _add("decide", scoring.decide, "streamgauge decide application.json --id d-2026-000017")
 _add("verify", scoring.verify, "streamgauge verify --last 1000")
 _add("portfolio", scoring.portfolio, "streamgauge portfolio --out scores.parquet")
+_add("schema", schema.schema, "streamgauge schema --json")
 app.add_typer(policies.app, name="policy")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(keys.app, name="keys")
