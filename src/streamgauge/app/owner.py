@@ -113,9 +113,9 @@ class Owner(Steward):
         undo.callback(self._ledger.close)
         self._registry: Registry = wiring.open_registry(place)
         live = LiveSet.champions(self._registry)
-        self.project, warnings = streams_to_serve(self.project, live.layouts, self._log.schemas())
         self.project, warnings = safe_streams(place, self.project, self._log, serves=bool(live.models))
         self._warn(warnings)
+        self.project, warnings = streams_to_serve(self.project, live.layouts, self._log.schemas())
         self._warn(warnings)
         streams = self.project.streams
         for spec in streams.values():
@@ -347,9 +347,9 @@ class Owner(Steward):
         """Apply and record everything that waits, and release the directory."""
         self.desk.close()
         self.engine.close()
+        self.intake.drift.flush()
         self.engine.applier.store.close()
         self._ledger.close()
-        self.intake.drift.flush()
         self._log.close()
         self._lock.release()
 
