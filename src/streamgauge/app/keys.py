@@ -140,7 +140,7 @@ class Keys:
 
     def _refresh(self) -> None:
         try:
-            status = self._path.stat()
+            status = os.stat(self._path)  # noqa: PTH116 - asked for with every request
         except FileNotFoundError:
             self._seen, self._keys = None, []
             return

@@ -67,6 +67,7 @@ class Metrics:
         )
         self._decisions = self._counter("decisions", "Decisions recorded.", "outcome")
         self._decision = self._histogram("decision_seconds", "Time from a request to its durable decision.", _FINE)
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = self._counter("http_requests", "Requests answered.", "route", "method", "status")
         self._request = Histogram(
             "streamgauge_http_request_seconds",
@@ -110,8 +111,12 @@ class Metrics:
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Observe an answered request; the route is the template, not the path."""
-        self._requests.labels(route, method, str(status)).inc()
-        self._request.labels(route).observe(seconds)
+        found = self._answered.get((route, method, status))
+        if found is None:
+            found = (self._requests.labels(route, method, str(status)), self._request.labels(route))
+            self._answered[route, method, status] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
     def watch(self, log: Log, engine: Engine, publisher: Publisher, clock: Clock) -> None:
         """Expose positions, lag and queue, asked for at every scrape."""

@@ -66,6 +66,10 @@ class Coding(msgspec.Struct, frozen=True, dict=True):
         return tuple(feature.name for feature in self.features)
 
     @cached_property
+    def _is_one_to_one(self) -> bool:
+        return np.array_equal(self.sources, np.arange(len(self.features)))
+
+    @cached_property
     def sources(self) -> npt.NDArray[np.int64]:
         """The feature behind each column, int64[columns]."""
         widths = [len(feature.levels) if feature.how == "one_hot" else 1 for feature in self.features]
@@ -119,7 +123,7 @@ class Coding(msgspec.Struct, frozen=True, dict=True):
 
     def by_feature(self, values: Floats) -> Floats:
         """Return column values summed per feature: float64[n, columns] to float64[n, features]."""
-        if np.array_equal(self.sources, np.arange(len(self.features))):
+        if self._is_one_to_one:
             return values
         out = np.zeros((values.shape[0], len(self.features)))
         for column, source in enumerate(self.sources):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -144,41 +145,50 @@ def principal_reasons(
     """
     parts: list[float] = differences.tolist()
     is_null: list[bool] = nulls.tolist()
-    groups = _groups(tuple(codes))
-    seen: set[tuple[str, bool]] = set()
-    reasons = []
-    for j, part in enumerate(parts):
-        if not part > 0.0:  # a sum is only positive where one of its parts is
+    found: list[tuple[float, str, list[int]]] = []
+    for code, members in _groups(tuple(codes)):
+        if len(members) == 1:
+            [j] = members
+            if parts[j] > 0.0:
+                found.append((-parts[j], code + MISSING_SUFFIX if is_null[j] else code, members))
             continue
-        code, missing = codes[j].code, is_null[j]
-        if (code, missing) in seen:
-            continue
-        seen.add((code, missing))
-        members = [member for member in groups[code] if is_null[member] == missing]
-        total = math.fsum([parts[member] for member in members])
-        if total <= 0.0:
-            continue
-        text = codes[members[0]].text
-        raising = [member for member in members if parts[member] > 0.0]
-        raising.sort(key=lambda member: (-parts[member], member))
-        reasons.append(
-            Reason(
-                code=code + MISSING_SUFFIX if missing else code,
-                text=missing_text(text) if missing else text,
-                contribution=total,
-                features=tuple(names[member] for member in raising),
-            )
-        )
-    return sorted(reasons, key=lambda reason: (-reason.contribution, reason.code))[:MOST_REASONS]
+        for null in (False, True):
+            together = [j for j in members if is_null[j] == null]
+            total = math.fsum([parts[j] for j in together])
+            if total > 0.0:
+                found.append((-total, code + MISSING_SUFFIX if null else code, together))
+    return [
+        _reason(names, code, -negative, codes[members[0]].text, is_null[members[0]], members, parts)
+        for negative, code, members in heapq.nsmallest(MOST_REASONS, found)
+    ]
+
+
+def _reason(
+    names: Sequence[str],
+    code: str,
+    total: float,
+    text: str,
+    null: bool,  # noqa: FBT001 - the parts of one reason
+    members: list[int],
+    parts: list[float],
+) -> Reason:
+    raising = [j for j in members if parts[j] > 0.0]
+    raising.sort(key=lambda j: (-parts[j], j))
+    return Reason(
+        code=code,
+        text=missing_text(text) if null else text,
+        contribution=total,
+        features=tuple(names[j] for j in raising),
+    )
 
 
 @lru_cache(maxsize=64)
-def _groups(codes: tuple[ReasonCode, ...]) -> dict[str, list[int]]:
-    """Return the features of each code."""
+def _groups(codes: tuple[ReasonCode, ...]) -> tuple[tuple[str, list[int]], ...]:
+    """Return the features of each code, codes in the order of their first feature."""
     groups: dict[str, list[int]] = {}
     for j, one in enumerate(codes):
         groups.setdefault(one.code, []).append(j)
-    return groups
+    return tuple(groups.items())
 
 
 @lru_cache(maxsize=64)

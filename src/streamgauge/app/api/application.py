@@ -6,12 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
 from streamgauge.app.api import catalogue, decisions, entities, events, health, internal, quarantine, stream
+from streamgauge.app.api.direct import DirectApp
 from streamgauge.app.api.jobs import Jobs
 from streamgauge.app.api.news import ScoreNews
 from streamgauge.app.api.openapi import document
@@ -19,6 +19,7 @@ from streamgauge.app.api.operations import Api, endpoint
 from streamgauge.app.api.problems import problem_of
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from starlette.requests import Request
 
     from streamgauge.app.api.operations import Operation
@@ -57,7 +58,7 @@ def create_app(owner: Owner, keys: Keys | None) -> FastAPI:
         Route(operation.path, endpoint(api, operation), methods=[operation.method], name=operation.name)
         for operation in (*PUBLIC, *internal.OPERATIONS)
     ]
-    app = FastAPI(
+    app = DirectApp(
         title="Streamgauge",
         openapi_url=None,  # the document is made from the operations, once
         docs_url=None,  # FastAPI's pages load their scripts from elsewhere
@@ -66,6 +67,11 @@ def create_app(owner: Owner, keys: Keys | None) -> FastAPI:
         routes=[*routes, Route("/openapi.json", get_openapi, methods=["GET"], name="get_openapi")],
         exception_handlers={HTTPException: _problem, Exception: _problem},
     )
+    app.direct = {
+        (operation.method, operation.path): endpoint(api, operation)
+        for operation in (*events.OPERATIONS, *decisions.OPERATIONS)
+        if "{" not in operation.path
+    }
     app.state.api = api
     app.openapi = partial(document, PUBLIC)  # type: ignore[method-assign] # FastAPI's documented hook
     return app
