@@ -19,6 +19,7 @@ from streamgauge.features import opcodes as oc
 from streamgauge.features.expressions import ExpressionCode, compile_expressions
 from streamgauge.features.layout import EMPTY, Layout, Layouts, StreamLayout, part_of
 from streamgauge.features.program import FeatureProgram
+from streamgauge.features.rolling_plan import RollingPlan
 
 IntArray = NDArray[np.int64]
 
@@ -85,6 +86,7 @@ class BoundStream:
         groups: int64[g, GROUP_WIDTH], the distinct passes.
         table: int64[a, TABLE_WIDTH], the aggregates.
         copies: Whether a group copies rows to the scratch buffer, so that its size depends on the events.
+        rolling: How a backfill divides them.
     """
 
     name: str
@@ -93,6 +95,11 @@ class BoundStream:
     groups: IntArray
     table: IntArray
     copies: bool
+    rolling: RollingPlan = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Divide the tables once."""
+        object.__setattr__(self, "rolling", RollingPlan.of(self.spans, self.groups, self.table))
 
     def scratch_size(self, events: int) -> int:
         """Return the length of the int64 scratch buffer that `evaluate_stream` needs for so many live events."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.features.compute import finish_rows
+from streamgauge.features.rolling import find_rolling, roll
 from streamgauge.features.sweep import sweep
 from streamgauge.features.timeline import Timeline
 
@@ -137,28 +138,33 @@ def aggregate_part(
         raise ValueError("The program is bound to another layout than the records were decoded for.")
     first, second = (position, np.zeros(len(t), np.int64)) if known is None else (known, position)
     keys = [_observed_keys(timeline, tables.name, entity, observed) for tables in part.streams]
-    order = _order_of(entity, first, second)
+    order = _order_of(entity, first, second, t)
     if order is not None:
         entity, first, second, t = entity[order], first[order], second[order], t[order]
         keys = [of_stream[order] for of_stream in keys]
-    offsets = np.searchsorted(entity, np.arange(len(timeline.entities) + 1))
+    offsets = np.searchsorted(entity, np.arange(len(timeline.entities) + 1)).astype(np.int64)
     aggregates = out if order is None else np.empty_like(out)
     for tables, of_stream in zip(part.streams, keys, strict=True):
         stream = timeline.streams[tables.index]
-        _sweep_stream(stream, tables, (first, second, t, of_stream), offsets, known is not None, aggregates)
+        _aggregate_stream(stream, tables, (first, second, t, of_stream), offsets, known is not None, aggregates)
     if order is not None:
         out[order[:, None], part.outs] = aggregates[:, part.outs]
 
 
-def _order_of(entity: Ints, first: Ints, second: Ints) -> Ints | None:
-    """Return what sorts moments by entity and cut, None where they are sorted."""
-    ahead = second[1:] >= second[:-1]
-    for column in (first, entity):
+def _order_of(entity: Ints, first: Ints, second: Ints, t: Ints) -> Ints | None:
+    """Return what sorts moments by entity, cut and time, None where they are sorted."""
+    return None if _sorted(entity, first, second, t) else np.lexsort((t, second, first, entity))
+
+
+def _sorted(*columns: Ints) -> bool:
+    """Return whether rows ascend by the columns, the first weighing most."""
+    ahead = columns[-1][1:] >= columns[-1][:-1]
+    for column in columns[-2::-1]:
         ahead = (column[1:] > column[:-1]) | ((column[1:] == column[:-1]) & ahead)
-    return None if ahead.all() else np.lexsort((second, first, entity))
+    return bool(ahead.all())
 
 
-def _sweep_stream(
+def _aggregate_stream(
     stream: StreamTimeline,
     tables: BoundStream,
     moments: tuple[Ints, Ints, Ints, Ints],
@@ -166,20 +172,66 @@ def _sweep_stream(
     by_knowledge: bool,  # noqa: FBT001 - which of two orders
     aggregates: NDArray[np.float64],
 ) -> None:
-    sizes = np.diff(stream.offsets)
-    largest = int(sizes.max(initial=0))
-    if by_knowledge:
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        order = np.lexsort((stream.position, stream.known_at, owner))
-        row_first, row_second = stream.known_at, stream.position
-    else:
-        order = np.arange(len(stream.position))
-        row_first, row_second = stream.position, np.zeros(len(stream.position), np.int64)
+    """Write a stream's aggregates at moments sorted by entity, cut and time."""
+    cut = _cut_order(stream, by_knowledge=by_knowledge)
+    plan = tables.rolling
+    rolls = np.zeros(len(offsets) - 1, np.bool_)
+    if len(plan.passes):
+        find_rolling(stream.offsets, stream.event, stream.key, stream.live, offsets, moments[2], rolls)
+    if rolls.any():
+        largest = int(np.diff(stream.offsets)[rolls].max())
+        roll(
+            stream.offsets,
+            *cut,
+            stream.time,
+            stream.rank,
+            stream.mask,
+            stream.cols,
+            offsets,
+            *moments,
+            largest,
+            plan.spans,
+            plan.passes,
+            plan.items,
+            plan.columns,
+            plan.stores,
+            rolls,
+            aggregates,
+        )
+    left = (plan.left_spans, plan.left_groups, plan.left_table)
+    whole = (tables.spans, tables.groups, tables.table)
+    for wanted, parts in ((rolls, left), (~rolls, whole)):
+        entities = np.flatnonzero(wanted & (np.diff(offsets) > 0))
+        if len(entities) and len(parts[2]):
+            _sweep_stream(stream, entities, cut, moments, offsets, parts, tables, aggregates)
+
+
+def _cut_order(stream: StreamTimeline, *, by_knowledge: bool) -> tuple[Ints, Ints, Ints]:
+    """Return each entity's rows in the order of the cut, and by which pair a row is visible."""
+    count = len(stream.position)
+    if not by_knowledge:
+        return np.arange(count), stream.position, np.zeros(count, np.int64)
+    owner = np.repeat(np.arange(len(stream.offsets) - 1), np.diff(stream.offsets))
+    ordered = _sorted(owner, stream.known_at, stream.position)
+    order = np.arange(count) if ordered else np.lexsort((stream.position, stream.known_at, owner))
+    return order, stream.known_at, stream.position
+
+
+def _sweep_stream(
+    stream: StreamTimeline,
+    entities: Ints,
+    cut: tuple[Ints, Ints, Ints],
+    moments: tuple[Ints, Ints, Ints, Ints],
+    offsets: Ints,
+    parts: tuple[Ints, Ints, Ints],
+    tables: BoundStream,
+    aggregates: NDArray[np.float64],
+) -> None:
+    largest = int(np.diff(stream.offsets)[entities].max())
     sweep(
+        entities,
         stream.offsets,
-        order,
-        row_first,
-        row_second,
+        *cut,
         stream.time,
         stream.rank,
         stream.event,
@@ -188,13 +240,11 @@ def _sweep_stream(
         stream.live,
         stream.mask,
         stream.cols,
-        offsets.astype(np.int64),
+        offsets,
         *moments,
         largest,
         stream.layout.empty_folds(),
-        tables.spans,
-        tables.groups,
-        tables.table,
+        *parts,
         np.empty(tables.scratch_size(largest), np.int64),
         aggregates,
     )

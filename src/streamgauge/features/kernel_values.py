@@ -30,7 +30,8 @@ def unit_value(units: int, scale: int) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _deviation(n: int, squares: Int128, total: Int128, scale: int) -> float:
+def deviation(n: int, squares: Int128, total: Int128, scale: int) -> float:
+    """Return √rn(n·S2 − S1²) / rn(n·10^d)."""
     return math.sqrt(rn(sub(mul(wide(n), squares), mul(total, total)))) / rn(product(n, scale))
 
 
@@ -44,7 +45,7 @@ def moment_value(op: int, rows: NDArray[np.int64], at: int, scale: int, t: int) 
         return float(rows[at + oc.SUM]) / rn(product(count, scale))
     if op == oc.OP_STD:
         squares = (rows[at + oc.SQUARES_HIGH], rows[at + oc.SQUARES_LOW])
-        return _deviation(count, squares, wide(rows[at + oc.SUM]), scale)
+        return deviation(count, squares, wide(rows[at + oc.SUM]), scale)
     if op == oc.OP_MIN:
         return unit_value(rows[at + oc.LEAST], scale)
     if op == oc.OP_MAX:
@@ -89,7 +90,7 @@ def level_value(op: int, rows: NDArray[np.int64], at: int, scale: int) -> float:
     if op == oc.OP_LEVEL_MEAN:
         return rn(total) / rn(product(seconds, scale))
     if op == oc.OP_LEVEL_STD:
-        return _deviation(seconds, (rows[at + oc.SQUARES_HIGH], rows[at + oc.SQUARES_LOW]), total, scale)
+        return deviation(seconds, (rows[at + oc.SQUARES_HIGH], rows[at + oc.SQUARES_LOW]), total, scale)
     length = wide(seconds)
     cross = sub(mul(length, total), (rows[at + oc.CROSS_HIGH], rows[at + oc.CROSS_LOW]))
     over = mul(mul(length, product(seconds, seconds)), wide(scale))
@@ -120,7 +121,7 @@ def each_value(op: int, rows: NDArray[np.int64], at: int, scale: int) -> float:
         return float(total) / rn(product(n, scale))
     if op == oc.OP_EACH_STD:
         squares = (rows[at + oc.SQUARES_HIGH], rows[at + oc.SQUARES_LOW])
-        return _deviation(n, squares, wide(total), scale)
+        return deviation(n, squares, wide(total), scale)
     if op == oc.OP_EACH_MIN:
         return unit_value(rows[at + oc.LEAST], scale)
     if op == oc.OP_EACH_MAX:

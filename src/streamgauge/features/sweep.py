@@ -27,6 +27,7 @@ def _place(ranks: Ints, n: int, rank: int) -> int:
 
 @njit(cache=True, nogil=True)
 def sweep(
+    entities: Ints,
     offsets: Ints,
     order: Ints,
     row_first: Ints,
@@ -55,6 +56,7 @@ def sweep(
     """Compute one stream's aggregates of many entities at moments sorted by entity and cut.
 
     Args:
+        entities: int64[e], the entities to compute.
         offsets: int64[entities + 1], each entity's rows.
         order: int64[n], the rows of each entity in the order of the cut.
         row_first: int64[n], and `row_second`: the place of a row in that order; it is visible to a moment whose pair is
@@ -90,7 +92,7 @@ def sweep(
     current = np.empty(largest, np.int64)
     highest = np.empty(largest, np.int64)
     newest = np.empty(largest, np.int64)
-    for entity in range(len(offsets) - 1):
+    for entity in entities:
         if moment_offsets[entity] == moment_offsets[entity + 1]:
             continue
         upcoming, stop = offsets[entity], offsets[entity + 1]
