@@ -12,11 +12,14 @@ import msgspec
 import numpy as np
 
 from streamgauge.app.answers import PublishedScore, iso
+from streamgauge.definitions.roles import role_of
 from streamgauge.errors import BeyondState, StateDamaged
+from streamgauge.events.roles import entities_of, expand_all, is_primary
 from streamgauge.features.build import fill_state
 from streamgauge.features.rebuild import rebuild_store
 from streamgauge.features.state import EntityState
 from streamgauge.features.timeline import Timeline
+from streamgauge.features.vector import vector_of_states
 from streamgauge.log.refused import contradictions
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class Observed:
         as_of: The moment t of the features, µs.
         features: float64[columns], the columns of the model's program.
         rules: float64[columns], the columns of its policy's rules, or None.
+        positions: By role, the primary one first, the position that cuts what was known of its entity.
         margin: The raw margin.
         pd: The probability of default.
         points: The score in points.
@@ -54,6 +58,7 @@ class Observed:
     as_of: int
     features: NDArray[np.float64]
     rules: NDArray[np.float64] | None
+    positions: dict[str, int]
     margin: float = 0.0
     pd: float = 0.0
     points: float = 0.0
@@ -177,7 +182,13 @@ class Applier:
         if self.live.layouts.parts:
             rebuild_store(self._log, self.live.layouts, self.store, up_to=self.watermark)
 
+    def expand(self, records: Iterable[Record]) -> list[Record]:
+        """Return what the log keeps of events, in order, from the records it answered: one for each role and pair."""
+        return list(expand_all(records, self._book.spec))
+
     def _apply_one(self, record: Record, touched: dict[str, EntityState]) -> Applied:
+        if not self._is_kept(record):
+            return Applied(record, "applied")
         if record.imported:
             self.pending.add(record.entity)
             self._states.pop(record.entity, None)
@@ -185,7 +196,7 @@ class Applier:
             return Applied(record, "applied")
         if record.entity in self.pending:
             self.pending.discard(record.entity)
-            state = self._rebuilt(record)
+            state = self._rebuilt(record.entity, record.position - 1)
         else:
             state = self._state(record.entity)
         if record.position <= state.last_position:
@@ -193,13 +204,18 @@ class Applier:
         try:
             verdict = state.apply(record, self._book)
         except BeyondState:
-            state = self._rebuilt(record)
+            state = self._rebuilt(record.entity, record.position - 1)
             verdict = state.apply(record, self._book)
         touched[record.entity] = state
         one = Applied(record, verdict)
         if verdict == "applied":
-            one.scored = self._observe(state, record)
+            one.scored = self._observe(state, record, touched)
         return one
+
+    def _is_kept(self, record: Record) -> bool:
+        """Return whether anything needs the state that a record changes: a program, or its event's verdict."""
+        spec = self._book.spec(record.schema)
+        return is_primary(record, spec) or self.live.layouts.role(role_of(record.entity)) is not None
 
     def _state(self, entity: str) -> EntityState:
         state = self._states.get(entity)
@@ -218,10 +234,9 @@ class Applier:
         except StateDamaged:
             return None
 
-    def _rebuilt(self, record: Record) -> EntityState:
-        """Rebuild the state that a record is to be applied to."""
-        state = self._from_log(record.entity, record.position - 1)
-        self._states[record.entity] = state
+    def _rebuilt(self, entity: str, up_to: int) -> EntityState:
+        """Rebuild the state that a later record is to be applied to."""
+        state = self._states[entity] = self._from_log(entity, up_to)
         return state
 
     def _from_log(self, entity: str, up_to: int) -> EntityState:
@@ -231,8 +246,8 @@ class Applier:
         self._rejected += [(records[index], verdict) for (_, index), verdict in timeline.rejected.items()]
         return fill_state(EntityState(layout), timeline, 0, self._book)
 
-    def _observe(self, state: EntityState, record: Record) -> list[Observed]:
-        role = record.entity.partition(":")[0]
+    def _observe(self, state: EntityState, record: Record, touched: dict[str, EntityState]) -> list[Observed]:
+        role = role_of(record.entity)
         as_of = max(record.known_at, record.event_time)
         scored = []
         for model in self.live.observers(record.stream, role):
@@ -240,15 +255,33 @@ class Applier:
                 if not state.holds(record.stream, record.event_id):
                     continue
                 event = (record.stream, record.event_id)
-                features = state.compute(model.bound, as_of, event)
-                rules = None if model.rules is None else state.compute(model.rules, as_of, event)
-                scored.append(Observed(model, as_of, features, rules))
+                states = self._together(state, record, model.roles(), touched)
+                features = vector_of_states(model.bound, states, as_of, event, role)
+                rules = None if model.rules is None else vector_of_states(model.rules, states, as_of, event, role)
+                positions = {name: one.last_position for name, one in states.items()}
+                scored.append(Observed(model, as_of, features, rules, positions))
                 continue
             moment = max(as_of, state.clock_floor)
             features = state.compute(model.bound, moment)
             if model.is_active(features):
-                scored.append(Observed(model, moment, features, None))
+                scored.append(Observed(model, moment, features, None, {role: record.position}))
         return scored
+
+    def _together(
+        self, state: EntityState, record: Record, roles: Iterable[str], touched: dict[str, EntityState]
+    ) -> dict[str, EntityState]:
+        """Return the states of an event's entities by role, the primary one first; the others lack its own records."""
+        states = {role_of(record.entity): state}
+        further = [role for role in roles if role not in states]
+        if further:
+            keys = entities_of(record, self._book.spec(record.schema))
+            for role in further:
+                if keys[role] in self.pending:
+                    self.pending.discard(keys[role])
+                    states[role] = touched[keys[role]] = self._rebuilt(keys[role], record.position - 1)
+                else:
+                    states[role] = self._state(keys[role])
+        return states
 
     def _score(self, applied: Sequence[Applied]) -> None:
         by_model: dict[str, list[Observed]] = {}

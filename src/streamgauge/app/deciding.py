@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -15,10 +16,12 @@ from streamgauge.app.engine import Submission
 from streamgauge.decisions.explaining import reasons_of_many
 from streamgauge.decisions.record import DecisionRecord, ModelVersion, PolicyVersion, Reason, Vector, digest_request
 from streamgauge.decisions.replay import plain
+from streamgauge.definitions.roles import role_of
 from streamgauge.errors import DecisionConflict, EventRejected, UnknownName
 from streamgauge.events.record import DELETE, Record
 from streamgauge.events.render import render
-from streamgauge.features.history import EntityHistory
+from streamgauge.events.roles import entities_of, role_ids
+from streamgauge.features.vector import timelines, vector_of_records
 from streamgauge.scoring.policy import RegisteredPolicy, Verdict, judge
 from streamgauge.scoring.reasons import Baseline
 
@@ -199,7 +202,8 @@ class Decider:
 
     def _known(self, new: NewRecord, model: LiveModel) -> _Case | None:
         """Return an event that was in the log already, at the first position of just this revision and content."""
-        records = self._log.read_entity(new.entity, self._log.last_position())
+        newest = self._log.last_position()
+        records = self._log.read_entity(new.entity, newest)
         versions = [one for one in records if (one.stream, one.event_id) == (new.stream, new.event_id)]
         record = next((one for one in versions if (one.revision, one.digest) == (new.revision, new.digest)), None)
         if record is None:
@@ -207,16 +211,24 @@ class Decider:
         live = max((one for one in versions if one.position <= record.position), key=lambda one: one.revision)
         if live.op == DELETE:
             return None
-        history = EntityHistory(self._live.layouts.of_entity(new.entity), records, self._book)
-        as_of = max(record.known_at, record.event_time)
-        where = (np.array([as_of]), np.array([record.position]), [(new.stream, new.event_id)])
-        observed = Observed(model, as_of, history.at_positions(model.bound, *where)[0], None)
-        if model.rules is not None:
-            observed.rules = history.at_positions(model.rules, *where)[0]
+        observed = self._observed(record, model, newest)
         scores = model.scorer.score_many(model.inputs(observed.features.reshape(1, -1)))
         observed.margin, observed.pd = float(scores.margin[0]), float(scores.pd[0])
         observed.points = float(scores.points[0])
         return _Case(record, observed)
+
+    def _observed(self, record: Record, model: LiveModel, newest: int) -> Observed:
+        """Read an event's features from the log, as they were when its record was applied."""
+        keys = entities_of(record, self._book.spec(record.schema))
+        as_of, role = max(record.known_at, record.event_time), role_of(record.entity)
+        read = cache(lambda key: self._log.read_entity(key, newest))
+        positions = {role: record.position}
+        for name in model.roles():
+            earlier = (one.position for one in read(keys[name]) if one.position <= record.position)
+            positions.setdefault(name, max(earlier, default=0))
+        where = (timelines(read, self._book), keys, as_of, positions, (record.stream, record.event_id))
+        rules = None if model.rules is None else vector_of_records(model.rules, *where)
+        return Observed(model, as_of, vector_of_records(model.bound, *where), rules, positions)
 
     def _records(self, asked: Sequence[Asked], cases: Sequence[_Case | Exception]) -> list[DecisionRecord | Exception]:
         """Return the records of the cases, in order; those of one model are explained together."""
@@ -270,14 +282,13 @@ class Decider:
         record, observed = case.record, case.observed
         model = observed.model
         artefact, now = model.loaded.artefact, self._clock.now_us()
-        role, _, entity = record.entity.partition(":")
         return DecisionRecord(
             decision_id=asked.decision_id,
             stream=record.stream,
             event_id=record.event_id,
-            entities={role: entity},
+            entities=role_ids(record, self._book.spec(record.schema)),
             as_of=observed.as_of,
-            positions={role: record.position},
+            positions=observed.positions,
             known_at=record.known_at,
             request=asked.request,
             request_digest=asked.digest,

@@ -205,7 +205,7 @@ class Engine:
     def _apply(self, group: Sequence[_Appended]) -> None:
         records = [result for entry in group for result in entry.results if isinstance(result, Record)]
         try:
-            applied = self.applier.prepare(records)
+            applied = self.applier.prepare(self.applier.expand(records))
             self._write()
         except BaseException as error:
             for entry in group:

@@ -90,9 +90,14 @@ class LiveModel:
         self.scorer = Scorer(loaded.artefact)
         self.bound = BoundProgram.of(loaded.program, layouts)
         self.rules = None if loaded.rules is None else BoundProgram.of(loaded.rules, layouts)
+        self._roles = tuple(sorted({role for program in loaded.programs() for role in program.roles}))
         places = {name: place for place, name in enumerate(loaded.program.names)}
         self._inputs = np.array([places[name] for name in loaded.artefact.features], np.intp)
         self._names = loaded.program.names
+
+    def roles(self) -> tuple[str, ...]:
+        """Return the roles and pairs that its program or its policy's rules read."""
+        return self._roles
 
     @property
     def policy(self) -> RegisteredPolicy | None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from streamgauge.app.answers import FeaturesAnswer, ScoreAnswer, iso, number, seconds
+from streamgauge.definitions.roles import keys_within, role_of
 from streamgauge.definitions.schema import NULL
 from streamgauge.errors import BeyondState, Inactive, NeedsEvent, StateDamaged, UnknownName, close_match
 from streamgauge.features.bind import BoundProgram
-from streamgauge.features.history import EntityHistory
-from streamgauge.features.layout import Layout
+from streamgauge.features.layout import Layouts
 from streamgauge.features.program import FeatureProgram
 from streamgauge.features.state import EntityState
+from streamgauge.features.vector import readable, timelines, vector_of_records, vector_of_states
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from streamgauge.app.live import LiveModel, LiveSet
@@ -123,23 +123,24 @@ class Reader:
         return chosen[0]
 
     def features(self, question: Question, model: LiveModel) -> FeaturesAnswer:
-        """Return the features of a model's program."""
+        """Return the features of a model's program, without those of roles that the entity does not tell."""
         reading = self.read(question, model.bound)
         program = model.loaded.program
         levels = program.categories()
+        told = readable(model.bound, keys_within(question.entity)).tolist()
         values = {
             name: self._shown(value, levels.get(name))
-            for name, value in zip(program.names, reading.row.tolist(), strict=True)
-            if not name.startswith("active.")
+            for name, value, tells in zip(program.names, reading.row.tolist(), told, strict=True)
+            if tells and not name.startswith("active.")
         }
         return _answer(question, reading, model.name, values)
 
     def project_features(self, question: Question, project: ProjectSpec) -> FeaturesAnswer:
         """Return every feature that the project file defines for the entity's role, read from the log."""
-        role = question.entity.partition(":")[0]
+        role = role_of(question.entity)
         specs = [spec for spec in project.features.values() if spec.role == role]
         program = FeatureProgram.of(specs, project.streams)
-        bound = BoundProgram.of(program, Layout.of([program]))
+        bound = BoundProgram.of(program, Layouts.of([program]))
         reading = self._from_log(question, bound)
         values = {
             spec.name: self._shown(value, spec.levels) for spec, value in zip(specs, reading.row.tolist(), strict=True)
@@ -178,17 +179,32 @@ class Reader:
         if question.position is None and question.entity not in self._pending:
             # Before the state: what is applied between the two is in the state, and is never claimed without it.
             applied, learnt = self._publisher.position, self._publisher.known_at
-            state = self._state(question.entity)
-            if state is not None:
-                now = max(self._clock.now_us(), state.clock_floor)
-                as_of = now if question.as_of is None else question.as_of
-                position = max(applied, state.last_position)
-                known_at = max(learnt, state.last_known_at)
+            states = self._states(question.entity, bound, applied)
+            if states is not None:
+                floor = max(state.clock_floor for state in states.values())
+                as_of = max(self._clock.now_us(), floor) if question.as_of is None else question.as_of
+                position = max(applied, *(state.last_position for state in states.values()))
+                known_at = max(learnt, *(state.last_known_at for state in states.values()))
                 try:
-                    return Reading(state.compute(bound, as_of), as_of, position, known_at)
+                    row = vector_of_states(bound, states, as_of, None, role_of(question.entity))
+                    return Reading(row, as_of, position, known_at)
                 except BeyondState:
                     pass
         return self._from_log(question, bound)
+
+    def _states(self, entity: str, bound: BoundProgram, applied: int) -> dict[str, EntityState] | None:
+        """Return the states that a program reads of what an entity tells, its own first.
+
+        None where one is not there, or where several do not stand at one position.
+        """
+        keys = keys_within(entity)
+        states = {}
+        for role in dict.fromkeys([role_of(entity), *(part.role for part in bound.parts if part.role in keys)]):
+            state = None if keys[role] in self._pending else self._state(keys[role])
+            if state is None:
+                return None
+            states[role] = state
+        return states if len(states) == 1 or all(one.last_position <= applied for one in states.values()) else None
 
     def _state(self, entity: str) -> EntityState | None:
         try:
@@ -202,13 +218,20 @@ class Reader:
         records = self._log.read_entity(question.entity, position)
         if not records:
             self._unknown(question)
-        floor = max(max(record.known_at, record.event_time) for record in records)
+        keys = {role: key for role, key in keys_within(question.entity).items() if key != question.entity}
+        told = {question.entity: records} | {
+            keys[part.role]: self._log.read_entity(keys[part.role], position)
+            for part in bound.parts
+            if part.role in keys
+        }
+        floor = max(max(record.known_at, record.event_time) for some in told.values() for record in some)
         as_of = question.as_of
         if as_of is None:
             as_of = floor if question.position is not None else max(self._clock.now_us(), floor)
-        history = EntityHistory(bound.layout, records, self._book)
-        row = history.at_positions(bound, np.array([as_of]), np.array([position]), [None])[0]
-        known = max(record.known_at for record in records)
+        keys = {part.role: key for part in bound.parts for key in told if role_of(key) == part.role}
+        cut = dict.fromkeys(keys, position)
+        row = vector_of_records(bound, timelines(told.__getitem__, self._book), keys, as_of, cut, None)
+        known = max(record.known_at for some in told.values() for record in some)
         known_at = max(self._publisher.known_at, known) if question.position is None else known
         return Reading(row, as_of, position, known_at)
 

@@ -14,12 +14,14 @@ import msgspec
 import numpy as np
 
 from streamgauge.decisions.explaining import reasons_of
+from streamgauge.definitions.roles import keys_of
 from streamgauge.errors import AdditivityError, LogDamaged, ModelError, StreamgaugeError
 from streamgauge.events.render import render
 from streamgauge.features.bind import BoundProgram
-from streamgauge.features.history import EntityHistory
-from streamgauge.features.layout import Layout
+from streamgauge.features.layout import Layouts
 from streamgauge.features.program import FeatureProgram
+from streamgauge.features.timeline import Timeline
+from streamgauge.features.vector import vector_of_records
 from streamgauge.scoring.policy import judge
 from streamgauge.scoring.reasons import TOLERANCE, Baseline
 from streamgauge.scoring.scorer import Scorer
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from streamgauge.decisions.record import DecisionRecord
     from streamgauge.events.record import Record
     from streamgauge.features.decode import SchemaBook
+    from streamgauge.features.layout import Layout
     from streamgauge.log.port import Log
     from streamgauge.models.registry import Registry
     from streamgauge.scoring.policy import RegisteredPolicy, Verdict
@@ -107,7 +110,10 @@ class Replay:
         self._models: dict[tuple[str, str], _Version] = {}
         self._policies: dict[tuple[str, str], RegisteredPolicy | None] = {}
         self._bound: dict[str, BoundProgram] = {}
-        self._histories: dict[str, EntityHistory] = {}
+        self._timelines: dict[tuple[str, str], Timeline] = {}
+        self._records: dict[str, Sequence[Record]] = {}
+        self._newest = 0
+        self._damaged = ""
 
     def run(self, last: int | None, progress: Callable[[int, int], None]) -> ReplayReport:
         """Recompute the newest decisions, or all, and check the whole chain.
@@ -146,20 +152,37 @@ class Replay:
         return report
 
     def _entity(self, entity: str, entries: Sequence[Entry]) -> Iterable[Difference]:
-        newest = max(max(entry.require().positions.values()) for entry in entries)
-        self._histories.clear()
-        damaged = ""
-        try:
-            records = self._log.read_entity(entity, newest)
-        except LogDamaged as error:
-            records, damaged = [], str(error)
+        self._newest = max(max(entry.require().positions.values()) for entry in entries)
+        self._timelines.clear()
+        self._records.clear()
         for entry in entries:
-            found = self._one(entry.require(), records)
-            if damaged:
-                found["data"] = damaged
+            self._damaged = ""
+            found = self._one(entry.require(), self._read(entity))
+            if self._damaged:
+                found["data"] = self._damaged
             if found:
                 changed = tuple(part for part in ("data", "model", "policy", "code", "ledger") if part in found)
                 yield Difference(entry.seq, entry.decision_id, changed, " ".join(found.values()))
+
+    def _read(self, entity: str) -> Sequence[Record]:
+        """Return an entity's records up to the newest decision being replayed; none where the log is damaged."""
+        found = self._records.get(entity)
+        if found is None:
+            try:
+                found = self._log.read_entity(entity, self._newest)
+            except LogDamaged as error:
+                self._damaged = str(error)
+                return []
+            self._records[entity] = found
+        return found
+
+    def _timeline(self, entity: str, layout: Layout) -> Timeline:
+        """Return an entity's timeline under a layout."""
+        found = self._timelines.get((entity, layout.digest))
+        if found is None:
+            found = Timeline.of(layout, [(entity, self._read(entity))], self._book)
+            self._timelines[entity, layout.digest] = found
+        return found
 
     def _one(self, decision: DecisionRecord, records: Sequence[Record]) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -176,7 +199,7 @@ class Replay:
             found["policy"] = f"Policy version {decision.policy.version} ({decision.policy.sha256[:12]}…) is not there."
         self._check_request(decision, records, found)
         if version.program is not None:
-            self._check_features(decision, version, policy, records, found)
+            self._check_features(decision, version, policy, found)
         if version.scorer is not None and version.inputs is not None:
             self._check_score(decision, version.scorer, version.inputs, found)
         if policy is not None:
@@ -199,7 +222,6 @@ class Replay:
         decision: DecisionRecord,
         version: _Version,
         policy: RegisteredPolicy | None,
-        records: Sequence[Record],
         found: dict[str, str],
     ) -> None:
         programs = [version.program]
@@ -208,7 +230,7 @@ class Replay:
         values: dict[str, float] = {}
         for program in programs:
             if program is not None:
-                row = self._row(program, decision, records)
+                row = self._row(program, decision)
                 values = {**dict(zip(program.names, row.tolist(), strict=True)), **values}
         recorded = decision.features.array
         try:
@@ -225,17 +247,13 @@ class Replay:
                 f"{float(recorded[first])!r} recorded, {float(again[first])!r} now.",
             )
 
-    def _row(self, program: FeatureProgram, decision: DecisionRecord, records: Sequence[Record]) -> NDArray[np.float64]:
-        position = next(iter(decision.positions.values()))
+    def _row(self, program: FeatureProgram, decision: DecisionRecord) -> NDArray[np.float64]:
         bound = self._bound.get(program.digest)
         if bound is None:
-            bound = self._bound[program.digest] = BoundProgram.of(program, Layout.of([program]))
-        history = self._histories.get(program.digest)
-        if history is None:
-            history = self._histories[program.digest] = EntityHistory(bound.layout, records, self._book)
-        moments = np.array([decision.as_of]), np.array([position]), [(decision.stream, decision.event_id)]
-        row: NDArray[np.float64] = history.at_positions(bound, *moments)[0]
-        return row
+            bound = self._bound[program.digest] = BoundProgram.of(program, Layouts.of([program]))
+        keys = {role: key for role, key in keys_of(decision.entities).items() if role in decision.positions}
+        observed = (decision.stream, decision.event_id)
+        return vector_of_records(bound, self._timeline, keys, decision.as_of, decision.positions, observed)
 
     def _check_score(
         self, decision: DecisionRecord, scorer: Scorer, inputs: NDArray[np.intp], found: dict[str, str]
