@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 PEERS := .venv-bench
 ARGS ?=
 KILLS ?= 20
+SEED ?= 1
+EVENTS ?= 1000000
 DAMAGES ?= 8
 
 # Set-up speaks on standard error only: with --json in ARGS, standard output holds the JSON and nothing else.
@@ -62,7 +64,11 @@ faults: dev-venv ## Break it on purpose: kill -9, damage, a full disk, races (KI
 		tests/faults $(ARGS)
 
 .PHONY: soak
-soak: dev-venv ## Compare every host with the oracle on thousands of random streams (make test does so on dozens)
+soak: dev-venv ## Run a million events in trouble through every host, and compare all they answer (SEED=, EVENTS=)
+	@OMP_NUM_THREADS=1 SOAK_SEED=$(SEED) SOAK_EVENTS=$(EVENTS) $(BIN)/python -m tests.properties.soak $(ARGS)
+
+.PHONY: gate
+gate: dev-venv ## Compare every host with the oracle on thousands of random streams (make test does so on dozens)
 	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist load --hypothesis-profile=soak tests/properties/test_gate.py $(ARGS)
 
 .PHONY: fuzz

@@ -1,0 +1,62 @@
+"""Whatever happens to a stream, everything that answers gives the same bits: hosts, replay and both oracles."""
+
+from __future__ import annotations
+
+import fcntl
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.properties.hosts import Run, compare, train, untouched
+from tests.properties.troubled import Troubled
+
+EVENTS = 400
+SETTINGS = (
+    "[engine]\nbatch = 1\ncached_entities = 1\n",
+    "[engine]\nbatch = 7\ncached_entities = 3\nworkers = 1\n",
+    "[engine]\nbatch = 4096\n",
+)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The law's project with its models; trained once, however many processes test."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    root = shared / "law"
+    with (shared / "law.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            train(shared / "law.new")
+            (shared / "law.new").rename(root)
+    return root
+
+
+@pytest.mark.parametrize(("seed", "settings"), list(enumerate(SETTINGS)))
+def test_every_host_gives_the_oracles_bits_of_a_troubled_stream(
+    seed: int, settings: str, trained: Path, tmp_path: Path
+) -> None:
+    run = Run(untouched(trained, tmp_path / "law", settings), Troubled(seed, 12), seed)
+    with run.opened():
+        run.stream(EVENTS, 12, troubles=0.6)
+        counts = compare(run, sample=20)
+    assert all(counts.values()), counts
+    assert run.restarts + run.imports > 0
+
+
+def test_a_wrong_bit_of_any_host_is_found(trained: Path, tmp_path: Path) -> None:
+    run = Run(untouched(trained, tmp_path / "law"), Troubled(9, 6), 9)
+    with run.opened():
+        run.stream(60, 6, troubles=1)
+        compare(run, sample=2)
+        key, score = next(iter(run.scores.items()))
+        run.scores[key] = type(score)(**{name: getattr(score, name) for name in score.__struct_fields__} | {"pd": 0.5})
+        with pytest.raises(AssertionError, match="published"):
+            compare(run, sample=2)
+        run.scores[key] = score
+        read = run.reads[0]
+        name, value = next((name, value) for name, value in read.values.items() if isinstance(value, float))
+        run.reads[0] = replace(read, values={**read.values, name: value * (1 + 2**-52)})
+        with pytest.raises(AssertionError, match="backfilled"):
+            compare(run, sample=2)
