@@ -15,7 +15,7 @@ from streamgauge.events.frames import validate_import
 from streamgauge.features.backfill import Requests, backfill
 from streamgauge.features.chunks import in_order
 from streamgauge.features.history import features_of
-from streamgauge.features.layout import evaluate_conditions
+from streamgauge.features.ordering import group_rows
 from streamgauge.features.timeline import StreamTimeline, Timeline
 
 Floats = NDArray[np.float64]
@@ -34,21 +34,23 @@ def from_columns(payments: Payments, *, as_known: bool = True, workers: int = 2)
             records up to its event time, however late they came.
         workers: How many threads compute.
     """
-    order = np.argsort(payments.account, kind="stable")
-    account = payments.account[order]
-    offsets = np.searchsorted(account, np.arange(payments.accounts + 1))
+    order, offsets = group_rows(payments.account, payments.accounts)
     out = np.empty((len(payments), BOUND.features))
 
     def compute(part: tuple[int, int]) -> None:
         first, last = part
         low, high = int(offsets[first]), int(offsets[last])
         rows = order[low:high]
-        own = account[low:high] - first
-        position, at = rows + 1, payments.at[rows]
-        t = np.maximum(at, payments.known_at[rows]) if as_known else at
+        own = payments.account[rows] - first
+        position, at, known_at = rows + 1, payments.at[rows], payments.known_at[rows]
+        t = np.maximum(at, known_at) if as_known else at
         cut = position if as_known else np.full(high - low, len(payments))
-        timeline = _timeline(payments, rows, own, offsets[first : last + 1] - low)
-        out[low:high] = features_of(timeline, BOUND, own, t, None, cut, None)
+        units = np.column_stack((payments.amount[rows], payments.kind[rows]))
+        begins = offsets[first : last + 1] - low
+        stream = StreamTimeline.of_columns(LAYOUT.streams[0], begins, position, known_at, at, units)
+        entities = last - first
+        timeline = Timeline(LAYOUT, [""] * entities, (stream,), [{}] * entities, {}, [0] * entities)
+        features_of(timeline, BOUND, own, t, None, cut, None, out[low:high])
 
     for _ in in_order(compute, _parts(offsets), workers):
         pass
@@ -110,33 +112,3 @@ def _parts(offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
     edges = np.unique(np.searchsorted(offsets, np.arange(0, int(offsets[-1]), _CHUNK)))
     bounds = [*edges.tolist(), len(offsets) - 1]
     return [(first, last) for first, last in itertools.pairwise(bounds) if first < last]
-
-
-def _timeline(
-    payments: Payments, rows: NDArray[np.int64], own: NDArray[np.int64], offsets: NDArray[np.int64]
-) -> Timeline:
-    layout = LAYOUT.streams[0]
-    at = payments.at[rows]
-    place = np.arange(len(rows))
-    rank = np.empty_like(place)
-    rank[np.lexsort((at, own))] = place
-    event = place - offsets[own]
-    units = np.column_stack((payments.amount[rows], payments.kind[rows]))
-    stream = StreamTimeline(
-        layout=layout,
-        offsets=offsets,
-        position=rows + 1,
-        known_at=payments.known_at[rows],
-        time=at,
-        sequence=np.zeros_like(place),
-        rank=rank,
-        event=event,
-        key=event,
-        revision=np.zeros_like(place),
-        live=np.ones(len(rows), np.bool_),
-        mask=evaluate_conditions(layout, units),
-        cols=units.take(layout.column_fields, axis=1),
-        records=(),
-    )
-    entities = len(offsets) - 1
-    return Timeline(LAYOUT, [""] * entities, (stream,), [{}] * entities, {}, [0] * entities)

@@ -6,7 +6,7 @@ they share their binary searches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -101,6 +101,12 @@ class BoundStream:
         """Divide the tables once."""
         object.__setattr__(self, "rolling", RollingPlan.of(self.spans, self.groups, self.table))
 
+    def writing_to(self, columns: IntArray) -> BoundStream:
+        """Return the tables with other columns of the result: ``columns`` has one for each."""
+        table = self.table.copy()
+        table[:, oc.T_OUT] = columns[table[:, oc.T_OUT]]
+        return replace(self, table=table)
+
     def scratch_size(self, events: int) -> int:
         """Return the length of the int64 scratch buffer that `evaluate_stream` needs for so many live events."""
         fixed = len(self.spans) * oc.SPAN_WIDTH + len(self.groups) * oc.ROW_WIDTH + 2 * oc.MAX_STEPS
@@ -154,11 +160,17 @@ class BoundProgram:
         program: The program.
         parts: What it reads of each role, sorted by role.
         expressions: The code that makes features of aggregates.
+        direct: The part that writes features at once, where there is one part and each aggregate is one feature.
     """
 
     program: FeatureProgram
     parts: tuple[BoundPart, ...]
     expressions: ExpressionCode = field(repr=False)
+    direct: BoundPart | None = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find out whether aggregates need no finish."""
+        object.__setattr__(self, "direct", self._direct())
 
     @classmethod
     def of(cls, program: FeatureProgram, layouts: Layouts | Layout) -> BoundProgram:
@@ -184,6 +196,18 @@ class BoundProgram:
                 raise ValueError(f"The layouts do not keep {role}, which the program reads.")
             parts.append(BoundPart.of(program, role, layout))
         return cls(program, tuple(parts), compile_expressions(program.expressions))
+
+    def _direct(self) -> BoundPart | None:
+        trees = self.program.expressions
+        used = sorted(tree[1] for tree in trees if tree[0] == "agg")
+        if len(self.parts) != 1 or used != list(range(self.aggregates)) or len(used) != len(trees):
+            return None
+        feature = np.argsort([tree[1] for tree in trees])
+        return replace(
+            self.parts[0],
+            streams=tuple(stream.writing_to(feature) for stream in self.parts[0].streams),
+            outs=np.sort(feature[self.parts[0].outs]),
+        )
 
     @property
     def only(self) -> BoundPart:

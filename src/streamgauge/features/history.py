@@ -90,6 +90,7 @@ def features_of(
     known: Ints | None,
     position: Ints,
     observed: Sequence[Observed | None] | None,
+    out: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Return features of many entities of one role at many moments.
 
@@ -101,13 +102,18 @@ def features_of(
         known: int64[m], the knowledge moments, µs; None for position cuts.
         position: int64[m], the positions of the cuts.
         observed: Each moment's observed event, or None.
+        out: float64[m, features] to write to, C-contiguous; made where absent.
 
     Returns:
         float64[m, features], NaN for null.
     """
-    aggregates = np.full((len(t), bound.aggregates), np.nan)
+    if out is None:
+        out = np.empty((len(t), bound.features), np.float64)
+    if bound.direct is not None:
+        aggregate_part(timeline, bound.direct, entity, t, known, position, observed, out)
+        return out
+    aggregates = np.empty((len(t), bound.aggregates), np.float64)
     aggregate_part(timeline, bound.only, entity, t, known, position, observed, aggregates)
-    out = np.empty((len(t), bound.features), np.float64)
     finish_rows(bound, aggregates, out)
     return out
 

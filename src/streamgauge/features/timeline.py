@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from streamgauge.events.record import DELETE, Record
 from streamgauge.features.identity import Entry, Verdict, begin, judge, remembered, revise
 from streamgauge.features.layout import evaluate_conditions
+from streamgauge.features.ordering import order_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,6 +55,47 @@ class StreamTimeline:
     mask: NDArray[np.uint64]
     cols: Ints
     records: Sequence[Record]
+
+    @classmethod
+    def of_columns(
+        cls, layout: StreamLayout, offsets: Ints, position: Ints, known_at: Ints, time: Ints, units: Ints
+    ) -> StreamTimeline:
+        """Return the timeline of rows that are an event each: none was revised or deleted, and no two tie.
+
+        Args:
+            layout: The stream's layout.
+            offsets: int64[entities + 1]: where each entity's rows begin; they are in order of position.
+            position: int64[n].
+            known_at: int64[n], µs.
+            time: int64[n], event times, µs.
+            units: int64[n, fields], C order, in the order of the layout's fields.
+
+        Raises:
+            ValueError: Two events of an entity have the same time: their order needs their ids.
+        """
+        place = np.arange(len(time))
+        order, none = np.empty_like(place), np.zeros_like(place)
+        if order_rows(offsets, time, none, order):
+            raise ValueError("Two events of an entity have the same event time; their order needs their ids.")
+        rank = np.empty_like(place)
+        rank[order] = place
+        own = place - np.repeat(offsets[:-1], np.diff(offsets))
+        return cls(
+            layout=layout,
+            offsets=offsets,
+            position=position,
+            known_at=known_at,
+            time=time,
+            sequence=none,
+            rank=rank,
+            event=own,
+            key=own,
+            revision=none,
+            live=np.ones(len(time), np.bool_),
+            mask=evaluate_conditions(layout, units),
+            cols=units.take(layout.column_fields, axis=1),
+            records=(),
+        )
 
 
 @dataclass(slots=True)
@@ -174,18 +216,19 @@ def _columns(layout: StreamLayout, parts: Sequence[Identities | None], book: Sch
     held = [part or _NOTHING for part in parts]
     records = [record for part in held for record in part.records]
     sizes = np.array([len(part.records) for part in held], np.int64)
+    offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     owner = np.repeat(np.arange(len(held)), sizes)
     time = np.array([record.event_time for record in records], np.int64)
     sequence = np.array([record.sequence for record in records], np.int64)
     units = book.matrix([record.units for record in records], [record.schema for record in records], layout.stream)
     return StreamTimeline(
         layout=layout,
-        offsets=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+        offsets=offsets,
         position=np.array([record.position for record in records], np.int64),
         known_at=np.array([record.known_at for record in records], np.int64),
         time=time,
         sequence=sequence,
-        rank=_ranks(owner, time, sequence, records),
+        rank=_ranks(offsets, owner, time, sequence, records),
         event=np.array([row for part in held for row in part.event], np.int64),
         key=np.array([row for part in held for row in part.key], np.int64),
         revision=np.array([record.revision for record in records], np.int64),
@@ -196,12 +239,21 @@ def _columns(layout: StreamLayout, parts: Sequence[Identities | None], book: Sch
     )
 
 
-def _ranks(owner: Ints, time: Ints, sequence: Ints, records: Sequence[Record]) -> Ints:
+def _ranks(offsets: Ints, owner: Ints, time: Ints, sequence: Ints, records: Sequence[Record]) -> Ints:
     """Return the place of each row by (entity, event time, sequence, id); text sorts as its UTF-8 bytes do."""
-    order = np.lexsort((sequence, time, owner))
+    order = np.empty(len(time), np.int64)
+    if order_rows(offsets, time, sequence, order):
+        _untie(order, (owner, time, sequence), records)
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
+def _untie(order: Ints, columns: Sequence[Ints], records: Sequence[Record]) -> None:
+    """Order rows that are equal in all columns by their ids."""
     tied = np.ones(len(order) + 1, np.bool_)
     tied[[0, -1]] = False
-    for column in (owner, time, sequence):
+    for column in columns:
         ordered = column[order]
         tied[1:-1] &= ordered[1:] == ordered[:-1]
     edges = np.diff(tied.astype(np.int8))
@@ -209,9 +261,6 @@ def _ranks(owner: Ints, time: Ints, sequence: Ints, records: Sequence[Record]) -
     for low, high in zip(starts.tolist(), (stops + 1).tolist(), strict=True):
         group = order[low:high].tolist()
         order[low:high] = sorted(group, key=lambda row: records[row].event_id)
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
-    return ranks
 
 
 _NOTHING = Identities()
