@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 
 class StateStore(Protocol):
@@ -100,6 +100,17 @@ class StateStore(Protocol):
 
     def delete(self, entities: Sequence[str]) -> None:
         """Drop the states of some entities."""
+
+    def erase(self, entities: Collection[str], drops: Callable[[bytes], bool]) -> int:
+        """Remove states and entries of the outbox from the disk for ever; writes wait meanwhile, reads go on.
+
+        Args:
+            entities: Whose states go.
+            drops: Picks the entries of the outbox that go.
+
+        Returns:
+            How many entries went.
+        """
 
     def clear(self) -> None:
         """Drop every state and set both positions to 0; numbers of the outbox go on."""

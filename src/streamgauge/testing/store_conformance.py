@@ -39,6 +39,30 @@ class StateStoreConformance:
         assert again.outbox_newest() == last
         again.close()
 
+    def test_what_is_erased_is_nowhere_on_the_disk(self, tmp_path: Path) -> None:
+        """Its bytes too; everything else is as it was, for whoever reads meanwhile too."""
+        folder = tmp_path / "store"
+        store = self.open_store(folder, "a" * 64)
+        numbers = 3_000
+        states = {f"account:{number}": f"state of {number}".encode() * 20 for number in range(numbers)}
+        store.put_batch(states, [b"score of 7", b"score of 8"], watermark=7, applied=8)
+        store.put_batch({"account:7": b"SECRET" * 300}, [b"SECRET"])
+        store.put_batch({"account:6": b"another"})
+        assert store.erase(["account:7", "account:nobody"], lambda body: b"SECRET" in body or b"of 7" in body) == 2
+        assert store.get("account:7") is None
+        assert store.get("account:6") == b"another"
+        assert len(list(store.entities())) == numbers - 1
+        assert [body for _, body in store.outbox_after(0, 10)] == [b"score of 8"]
+        assert (store.watermark(), store.applied(), store.outbox_newest()) == (7, 8, 3)
+        assert store.put_batch({"account:7": b"anew"}, [b"later"]) == 4
+        store.close()
+        held = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        assert b"SECRET" not in held
+        assert b"state of 7state" not in held
+        again = self.open_store(folder, "a" * 64)
+        assert (again.get("account:7"), again.stale, again.unclean) == (b"anew", "", False)
+        again.close()
+
     def test_a_batch_without_a_watermark_leaves_it(self, tmp_path: Path) -> None:
         """A rebuild moves it at its end only."""
         store = self.open_store(tmp_path, "a" * 64)

@@ -5,6 +5,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from streamgauge.adapters.lmdb import rewriting
 from streamgauge.adapters.lmdb import store as module
 from streamgauge.adapters.lmdb.store import LmdbStateStore
 from streamgauge.errors import SettingsError
@@ -132,3 +133,52 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(lmdb.ReadonlyError):
         reader.put_batch({"account:1": b"one"})
     reader.close()
+
+
+def test_a_reader_follows_a_file_that_was_written_anew(tmp_path: Path) -> None:
+    owner = LmdbStateStore(tmp_path / "store", LAYOUT)
+    owner.put_batch({"account:0": b"one", "account:1": b"two"})
+    program = (
+        "import sys; from pathlib import Path; from streamgauge.adapters.lmdb.store import LmdbStateStore\n"
+        "reader = LmdbStateStore(Path(sys.argv[1]), 'a' * 64, readonly=True)\n"
+        "for _ in sys.stdin: print(reader.get('account:0'), reader.get('account:1'), flush=True)\n"
+    )
+    reader = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "store")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdin is not None
+    assert reader.stdout is not None
+
+    def asked() -> str:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+        return reader.stdout.readline().strip()
+
+    assert asked() == "b'one' b'two'"
+    owner.erase(["account:0"], lambda _: False)
+    assert asked() == "None b'two'"
+    owner.put_batch({"account:1": b"three"})
+    assert asked() == "None b'three'"
+    reader.communicate()
+    owner.close()
+
+
+@pytest.mark.parametrize("ended", ["unfinished", "finished"])
+def test_an_erasure_that_was_cut_short_is_finished_or_undone(tmp_path: Path, ended: str) -> None:
+    folder = tmp_path / "store"
+    store = LmdbStateStore(folder, LAYOUT)
+    store.put_batch({"account:0": b"one", "account:1": b"two"}, watermark=3)
+    rewriting.rewrite(store._env, folder, rewriting.Cleaning({b"account:0"}, lambda _: False))
+    store.close()
+    if ended == "unfinished":
+        (tmp_path / "store.swap").rename(tmp_path / "store.new")
+    again = LmdbStateStore(folder, LAYOUT)
+    assert again.get_many(["account:0", "account:1"]) == [b"one" if ended == "unfinished" else None, b"two"]
+    assert (again.watermark(), again.stale) == (3, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+    again.close()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import threading
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import lmdb
 
+from streamgauge.adapters.lmdb import rewriting
 from streamgauge.adapters.lmdb.values import (
     big,
     bodies_of,
@@ -24,7 +26,7 @@ from streamgauge.adapters.lmdb.values import (
 from streamgauge.errors import SettingsError, StateDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 FORMAT: Final = b"3"
 """Changes when the keys or values of the file do."""
@@ -89,6 +91,7 @@ class LmdbStateStore:
         if readonly and not (self._folder / "data.mdb").exists():
             raise SettingsError(f"There is no state store in {self._folder}. Start its owner first: `streamgauge run`.")
         if not readonly:
+            rewriting.finish(self._folder)
             self._suspect()
         try:
             self._open()
@@ -139,7 +142,7 @@ class LmdbStateStore:
                     bodies = bodies_of(bytes(key), bytes(value))
                     first = last - len(bodies) + 1
                     skipped = max(0, number + 1 - first)
-                    found += list(enumerate(bodies[skipped:], first + skipped))
+                    found += [one for one in enumerate(bodies[skipped:], first + skipped) if one[1]]
                     if len(found) >= limit:
                         break
             return found[:limit]
@@ -198,6 +201,17 @@ class LmdbStateStore:
                 txn.delete(key, db=self._states)
 
         self._write(write)
+
+    def erase(self, entities: Collection[str], drops: Callable[[bytes], bool]) -> int:
+        """Remove states and entries of the outbox from the disk for ever; return how many entries went."""
+        cleaning = rewriting.Cleaning({key_of(entity) for entity in entities}, drops)
+        with self._writing:
+            rewriting.rewrite(self._env, self._folder, cleaning)
+            with self._mapping:
+                self._env.close()
+                rewriting.swap(self._folder)
+                self._open()
+        return cleaning.dropped
 
     def clear(self) -> None:
         """Drop every state and set both positions to 0; numbers of the outbox go on."""
@@ -263,6 +277,7 @@ class LmdbStateStore:
             lock=True,
             sync=False,
         )
+        self._inode = (self._folder / "data.mdb").stat().st_ino
         try:
             self._check_length()
             create = not self._readonly
@@ -371,6 +386,8 @@ class LmdbStateStore:
         with self._mapping:
             if self._closed:
                 raise StateDamaged(f"The state store in {self._folder} was closed: another is in its place.")
+            if self._readonly:
+                self._follow()
             try:
                 with self._env.begin() as txn:
                     return read(txn)
@@ -380,6 +397,13 @@ class LmdbStateStore:
                 raise self._damaged(error) from error
             with self._env.begin() as txn:
                 return read(txn)
+
+    def _follow(self) -> None:
+        """Open the file that another process has written anew in the place of the one that is open."""
+        with suppress(FileNotFoundError):  # it is being put in its place
+            if (self._folder / "data.mdb").stat().st_ino != self._inode:
+                self._env.close()
+                self._open()
 
     def _write(self, write: Callable[[lmdb.Transaction], _Result]) -> _Result:
         """Run a write transaction, again in a larger map where it did not fit."""
