@@ -33,10 +33,12 @@ if TYPE_CHECKING:
         ScoreAnswer,
         VerifyAnswer,
     )
+    from streamgauge.app.protecting import ProtectedAnswer
     from streamgauge.app.service import Service
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.definitions.specs import FeatureSpec
     from streamgauge.log.port import Log
+    from streamgauge.models.fairness import FairnessReport
     from streamgauge.models.run import TrainingRun
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -184,6 +186,31 @@ class Project:
             run = train_model(self.spec, name, log, registry, workers=workers, progress=self._progress)
         self._service.reload(self._progress)
         return run
+
+    def import_protected(self, frame: Any, name: str | None = None) -> ProtectedAnswer:  # noqa: ANN401 - any frame
+        """Keep protected attributes apart, for fairness reports alone; an entity's earlier ones are replaced.
+
+        Args:
+            frame: A column of ids, named by the role or ``entity``, and one for each attribute of the class.
+            name: The class; not needed where the project has one.
+
+        Raises:
+            UnknownName: There is no such class.
+            ImportRefused: A column is missing or unknown, or a value does not fit; nothing was kept then.
+        """
+        from streamgauge.app.protecting import import_protected_frames, protected_class
+
+        return import_protected_frames(self.place, [as_frame(frame)], protected_class(self.spec, name))
+
+    def fairness(self, model: str | None = None) -> FairnessReport:
+        """Return how a model, and the project file's policy with it, treat people of protected groups.
+
+        Raises:
+            UnknownName: There is no such model or no champion of it, or nothing protected is known of its entities.
+        """
+        from streamgauge.app.protecting import fairness
+
+        return fairness(self.place, self.spec, self._model(model))
 
     def score(
         self, entity: str, model: str | None = None, *, as_of: datetime | None = None, position: int | None = None

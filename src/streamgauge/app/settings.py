@@ -139,6 +139,11 @@ class Place:
         return self.data / "models"
 
     @property
+    def protected(self) -> Path:
+        """Protected attributes, apart from everything else."""
+        return self.data / "protected.db"
+
+    @property
     def keys(self) -> Path:
         """The hashed API keys."""
         return self.data / "keys.json"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streamgauge.decisions.ledger import Ledger
     from streamgauge.features.store import StateStore
     from streamgauge.log.port import Log
+    from streamgauge.models.protected import ProtectedStore
     from streamgauge.models.registry import Registry
 
 
@@ -65,6 +66,13 @@ def open_ledger(place: Place) -> Ledger:
     from streamgauge.adapters.sqlite.ledger import SqliteLedger
 
     return SqliteLedger(place.ledger, place.heads, os.urandom)
+
+
+def open_protected(place: Place) -> ProtectedStore:
+    """Open the file of protected attributes."""
+    from streamgauge.adapters.sqlite.protected import SqliteProtectedStore
+
+    return SqliteProtectedStore(place.protected)
 
 
 def open_registry(place: Place) -> Registry:

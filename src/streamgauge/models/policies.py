@@ -12,7 +12,7 @@ from streamgauge.definitions.canonical import digest
 from streamgauge.features.program import FeatureProgram
 from streamgauge.models.gathering import Gatherer
 from streamgauge.models.rows import UNLABELLED, matrix
-from streamgauge.scoring.policy import RegisteredPolicy, grade_of, judge, rules_of
+from streamgauge.scoring.policy import RegisteredPolicy, Verdict, grade_of, judge, rules_of
 from streamgauge.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -148,15 +148,9 @@ def evaluate_policy(
     Raises:
         ModelError: A rule reads a feature that was not kept with the model.
     """
-    rules, needed = _rules(project, policy)
-    version = _trial(policy, artefact, rules)
-    names = [feature.name for feature in needed]
-    values = matrix(rows, names)
+    rules, _ = _rules(project, policy)
     pd, bad = rows["pd"].to_numpy(), rows["bad"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    verdicts = [
-        judge(version, one, dict(zip(names, row, strict=True)))
-        for one, row in zip(pd.tolist(), values.tolist(), strict=True)
-    ]
+    verdicts = verdicts_of(project, policy, artefact, rows)
     outcome = np.array([verdict.outcome for verdict in verdicts], dtype="<U7")
     fired = [rule.code for verdict in verdicts for rule in verdict.fired]
     return PolicyReport(
@@ -167,6 +161,22 @@ def evaluate_policy(
         rules={rule.code: fired.count(rule.code) for rule in rules},
         grades=_grades(policy.grades, pd, bad),
     )
+
+
+def verdicts_of(project: ProjectSpec, policy: PolicySpec, artefact: ModelArtefact, rows: pl.DataFrame) -> list[Verdict]:
+    """Return what a policy would have said of each row that is kept beside a model.
+
+    Raises:
+        ModelError: A rule reads a feature that was not kept with the model.
+    """
+    rules, needed = _rules(project, policy)
+    version = _trial(policy, artefact, rules)
+    names = [feature.name for feature in needed]
+    values = matrix(rows, names)
+    return [
+        judge(version, one, dict(zip(names, row, strict=True)))
+        for one, row in zip(rows["pd"].to_list(), values.tolist(), strict=True)
+    ]
 
 
 def _rules(project: ProjectSpec, policy: PolicySpec) -> tuple[tuple[Any, ...], list[FeatureSpec]]:

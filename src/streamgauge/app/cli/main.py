@@ -16,6 +16,7 @@ from streamgauge.app.cli import (
     learning,
     policies,
     projects,
+    protected,
     quarantine,
     schema,
     scoring,
@@ -109,6 +110,8 @@ _add("verify", scoring.verify, "streamgauge verify --last 1000")
 _add("portfolio", scoring.portfolio, "streamgauge portfolio --out scores.parquet")
 _add("schema", schema.schema, "streamgauge schema --json")
 app.add_typer(policies.app, name="policy")
+app.add_typer(protected.app, name="protected")
+_add("fairness", protected.fairness, "streamgauge fairness --model application-risk")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(keys.app, name="keys")
 _add("demo", serving.demo, "streamgauge demo --for 60s --headless --json")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamgauge.app.cli.options import HERE, JsonOption, ModelOption, ProjectOption, find, load
+from streamgauge.app.cli.protected import show_fairness
 from streamgauge.app.cli.terminal import Progress, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -43,19 +44,24 @@ def evaluate(
 ) -> None:
     """Show what the project file's policy would have done with the applications of calibration and test.
 
-    Rates are over all applications, bad rates over those whose outcome is known.
+    Rates are over all applications, bad rates over those whose outcome is known. Where protected attributes were
+    imported, the fairness report follows.
     """
+    from streamgauge.app.protecting import fairness, has_protected
     from streamgauge.app.training import evaluate as evaluate_now
 
     place = find(project)
     loaded = load(place)
     with Progress() as progress:
         report, registered = evaluate_now(place, loaded, _model(loaded, model), register=register, progress=progress)
+    fair = fairness(place, loaded, report.model) if has_protected(place, loaded, report.model) else None
     if json:
         version = None if registered is None else {"version": registered.version, "sha256": registered.sha256}
-        show_json({"report": report, "registered": version})
+        show_json({"report": report, "registered": version, "fairness": fair})
         return
     _show(report)
+    if fair is not None:
+        show_fairness(fair)
     if registered is not None:
         say(f"Policy version {registered.version} of {registered.model} is in force ({registered.sha256[:12]}…).")
 
