@@ -158,7 +158,7 @@ def test_a_forgotten_id_begins_a_new_event() -> None:
     assert state.apply(at("a", 108, 2, position=2, known=108), BOOK) == "identity_changed"
     assert state.apply(at("a", 109, 2, position=3, known=109), BOOK) == "applied"
     assert values(state, 109)[:2] == [2.0, 3.0]
-    assert EntityState.decode(LAYOUT, state.encode()).streams["Move"].ids == ["", "a"]
+    assert EntityState.decode(LAYOUT, state.encode()).streams["Move"].ids == ["a"]
 
 
 def test_a_record_that_was_applied_already_is_refused() -> None:

@@ -16,6 +16,7 @@ from streamgauge.definitions.schema import FieldKind
 from streamgauge.definitions.specs import AggregateSpec, WindowSpec
 from streamgauge.errors import DefinitionError
 from streamgauge.features import opcodes as oc
+from streamgauge.features.evaluating import packed_tables
 from streamgauge.features.expressions import ExpressionCode, compile_expressions
 from streamgauge.features.layout import EMPTY, Layout, Layouts, StreamLayout, part_of
 from streamgauge.features.program import FeatureProgram
@@ -122,12 +123,14 @@ class BoundPart:
         layout: The layout of its states.
         streams: The tables of the streams it reads, in the layout's order.
         outs: int64[a], the columns of the program's row of aggregates that it writes.
+        packed: All its tables as one array (`streamgauge.features.evaluating.packed_tables`).
     """
 
     role: str
     layout: Layout
     streams: tuple[BoundStream, ...]
     outs: IntArray = field(repr=False)
+    packed: IntArray = field(repr=False)
 
     @classmethod
     def of(cls, program: FeatureProgram, role: str, layout: Layout) -> BoundPart:
@@ -145,7 +148,8 @@ class BoundPart:
                 streams.append(_Binder(stream, index).bind(numbered))
         if missing := {agg.stream for _, agg in own} - {stream.name for stream in streams}:
             raise ValueError(f"The layout does not keep {', '.join(sorted(missing))}, which the program reads.")
-        return cls(role, layout, tuple(streams), np.array([out for out, _ in own], np.int64))
+        outs = np.array([out for out, _ in own], np.int64)
+        return cls(role, layout, tuple(streams), outs, packed_tables(layout, streams))
 
     def scratch_size(self, events: int) -> int:
         """Return the scratch length that serves every stream, where none has more live events than that."""
@@ -245,7 +249,7 @@ class BoundProgram:
         return max((part.scratch_size(events) for part in self.parts), default=1)
 
 
-_NOTHING: Final = BoundPart("", EMPTY, (), np.empty(0, np.int64))
+_NOTHING: Final = BoundPart("", EMPTY, (), np.empty(0, np.int64), packed_tables(EMPTY, ()))
 
 
 class _Binder:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.events.record import INSERT
+from streamgauge.features.block import COUNT
 from streamgauge.features.stream_state import StreamState
 
 if TYPE_CHECKING:
@@ -42,18 +44,21 @@ def fill_state(state: _State, timeline: Timeline, entity: int, book: SchemaBook)
             _fill_columns(stream, timeline.streams[index], entity)
             stream.fold(state.last_known_at, 1)
         _fill_entries(stream, ids, state.last_known_at)
-        state.streams[name] = stream
+        state.keep(name, stream)
     return state
 
 
 def _fill_columns(stream: StreamState, timeline: StreamTimeline, entity: int) -> None:
     rows = _live_rows(timeline, int(timeline.offsets[entity]), int(timeline.offsets[entity + 1]))
-    stream.count = len(rows)
-    stream.time = timeline.time[rows]
-    stream.sequence = timeline.sequence[rows]
-    stream.mask = timeline.mask[rows]
-    stream.cols = np.ascontiguousarray(timeline.cols[rows].T)
+    n = len(rows)
+    stream.reserve(n)
+    stream.time[:n] = timeline.time[rows]
+    stream.sequence[:n] = timeline.sequence[rows]
+    stream.mask[:n] = timeline.mask[rows]
+    stream.cols[:, :n] = timeline.cols[rows].T
+    stream.block[COUNT] = n
     stream.ids = [timeline.records[row].event_id for row in rows.tolist()]
+    stream.hidden = 0
 
 
 def _live_rows(timeline: StreamTimeline, start: int, stop: int) -> Ints:
@@ -69,9 +74,20 @@ def _live_rows(timeline: StreamTimeline, start: int, stop: int) -> Ints:
 
 def _fill_entries(stream: StreamState, ids: Identities, known_us: int) -> None:
     edge = known_us - stream.lateness_us
+    del stream.ids[: max(0, int(stream.time[: stream.count].searchsorted(edge)) - stream.hidden)]
+    held = set(stream.ids)
+    remembered = 0
     for event_id, first in ids.first.items():
-        if event_id in ids.entries or ids.records[first].event_time >= edge:
-            entry = ids.entry(event_id)
-            if entry.event_time >= edge:
-                stream.entries[event_id] = entry
-    stream.forgot = len(stream.entries) < len(ids.first)
+        record = ids.records[first]
+        if event_id not in ids.entries and record.event_time < edge:
+            continue
+        entry = ids.entry(event_id)
+        if entry.event_time < edge:
+            continue
+        remembered += 1
+        if event_id in held and event_id not in ids.entries and record.op == INSERT:
+            stream.fresh[event_id] = record.digest
+        else:
+            stream.entries[event_id] = entry
+    stream.forgot = remembered < len(ids.first)
+    stream.settle()

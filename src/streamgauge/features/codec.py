@@ -1,4 +1,4 @@
-"""EntityState as bytes: a checksum, a MessagePack header and the columns of its streams."""
+"""EntityState as bytes: a checksum, a MessagePack header and the packed columns of its streams."""
 
 from __future__ import annotations
 
@@ -8,52 +8,47 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.errors import StateDamaged
-from streamgauge.features.compute import StreamArrays
+from streamgauge.features.block import new_block
 from streamgauge.features.identity import Entry
-from streamgauge.features.opcodes import FOLD_WIDTH
-from streamgauge.features.stream_state import StreamState
+from streamgauge.features.packing import pack_block, packed_bound, unpack_block
+from streamgauge.features.stream_state import StreamState, shape_of
 
 if TYPE_CHECKING:
-    from streamgauge.features.layout import Layout
+    from numpy.typing import NDArray
+
+    from streamgauge.features.layout import Layout, StreamLayout
     from streamgauge.features.state import EntityState
 
-_MAGIC: Final = b"SGS\x01"
-_PREFIX: Final = struct.Struct("<4sIII")
-Ints = NDArray[np.int64]
-Words = NDArray[np.uint64]
+_MAGIC: Final = b"SGS\x02"
+_PREFIX: Final = struct.Struct("<4sII")
+_DIGEST: Final = 16
+_NO_DIGEST: Final = bytes(_DIGEST)
+_ROOM: Final = 4
 _State = TypeVar("_State", bound="EntityState")
 
 
 class _StreamHeader(msgspec.Struct, array_like=True, gc=False):
-    """A stream's scalars.
+    """A stream's scalars, and what is remembered of ids.
 
-    `named` counts the newest events whose ids are still remembered. They are the first of `entries`, in the events'
-    order, unless `ids` spells them out (two events may share an id where the first of them is forgotten).
+    `ids` are those of the newest events, in the events' order, and `digests` theirs, one after another; one of zeros is
+    that of an id that `entries` tells of.
     """
 
     name: str
     lateness_us: int
     events: int
-    named: int
-    sequenced: bool
-    folded_first: int
     folded_last: int
     forgot: bool
+    ids: list[str]
+    digests: bytes
     entries: dict[str, Entry]
-    ids: list[str] = []
-
-    @property
-    def folded(self) -> bool:
-        """Whether there are accumulators."""
-        return self.folded_last != NULL
 
 
 class _Header(msgspec.Struct, array_like=True, gc=False):
-    layout: str
+    layout: bytes
     last_position: int
     last_known_at: int
     last_event_time: int
@@ -67,28 +62,24 @@ _DECODER: Final = msgspec.msgpack.Decoder(_Header)
 def encode_state(state: EntityState) -> bytes:
     """Return a state as bytes; ids that no live record can find any more are left out.
 
-    The form: magic, CRC-32 of all that follows it, length of the header, 0 (4 bytes each, little endian); the header,
-    padded to 8 bytes; each stream's event times, sequences (unless all are 0), masks, columns and accumulators.
+    The form: magic, CRC-32 of all that follows it, length of the header (4 bytes each, little endian); the header; each
+    kept stream's packed block (`streamgauge.features.packing`).
     """
     headers: list[_StreamHeader] = []
-    parts: list[bytes] = [b"", b""]
+    blocks: list[bytes] = []
     for name, stream in state.streams.items():
         if stream.is_empty:
             continue
-        sequence = _sequence(stream)
-        headers.append(_stream_header(name, stream, state.last_known_at, sequenced=bool(sequence)))
-        parts += _columns(stream, sequence)
+        headers.append(_stream_header(name, stream, state.last_known_at))
+        if _has_block(stream.layout, headers[-1]):
+            blocks.append(_packed(stream))
     header = _ENCODER.encode(
-        _Header(state.layout.digest, state.last_position, state.last_known_at, state.last_event_time, headers)
+        _Header(
+            bytes.fromhex(state.layout.digest), state.last_position, state.last_known_at, state.last_event_time, headers
+        )
     )
-    parts[1] = header + bytes(-len(header) % 8)
-    crc = 0
-    tail = struct.pack("<II", len(header), 0)
-    crc = zlib.crc32(tail)
-    for part in parts[1:]:
-        crc = zlib.crc32(part, crc)
-    parts[0] = _MAGIC + crc.to_bytes(4, "little") + tail
-    return b"".join(parts)
+    body = b"".join((len(header).to_bytes(4, "little"), header, *blocks))
+    return _MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
 
 
 def decode_state(state: _State, data: bytes) -> _State:
@@ -97,112 +88,94 @@ def decode_state(state: _State, data: bytes) -> _State:
     Raises:
         StateDamaged: The bytes are damaged, or were written under another layout or format.
     """
-    header = read_header(data)
-    if header.layout != state.layout.digest:
+    header, at = _read(data)
+    if header.layout.hex() != state.layout.digest:
         raise StateDamaged(
-            f"A state was written under layout {header.layout[:12]}, not {state.layout.digest[:12]}: rebuild it."
+            f"A state was written under layout {header.layout.hex()[:12]}, not {state.layout.digest[:12]}: rebuild it."
         )
     state.last_position = header.last_position
     state.last_known_at = header.last_known_at
     state.last_event_time = header.last_event_time
-    buffer, start = bytearray(data), _PREFIX.size + _header_length(data)  # one copy, which the arrays go on sharing
-    if len(buffer) > start:
-        ints, words = np.frombuffer(buffer, np.int64, -1, start), np.frombuffer(buffer, np.uint64, -1, start)
-    else:
-        ints, words = np.empty(0, np.int64), np.empty(0, np.uint64)
-    at = 0
+    packed = np.frombuffer(data, np.uint8)
     for stream in header.streams:
-        state.streams[stream.name], at = _stream(stream, state.layout, ints, words, at)
+        found, at = _stream(stream, state.layout, packed, at)
+        state.keep(stream.name, found)
     return state
 
 
-def read_header(data: bytes) -> _Header:
-    """Return a state's header, having checked its bytes.
+def check_state(data: bytes) -> None:
+    """Check the bytes of a state.
 
     Raises:
         StateDamaged: They are damaged or of another format.
     """
+    _read(data)
+
+
+def _read(data: bytes) -> tuple[_Header, int]:
+    """Return a state's header, having checked its bytes, and where it ends."""
     if len(data) < _PREFIX.size:
         raise StateDamaged(f"A state of {len(data)} bytes was cut short: rebuild it from the log.")
-    magic, crc, length, _ = _PREFIX.unpack_from(data)
+    magic, crc, length = _PREFIX.unpack_from(data)
     if magic != _MAGIC:
         raise StateDamaged(f"A state begins with {magic!r}: another format, or no state. Rebuild it from the log.")
     if zlib.crc32(memoryview(data)[8:]) != crc:
         raise StateDamaged("A state does not have the checksum it was written with: rebuild it from the log.")
+    end = _PREFIX.size + length
     try:
-        return _DECODER.decode(memoryview(data)[_PREFIX.size : _PREFIX.size + length])
+        return _DECODER.decode(memoryview(data)[_PREFIX.size : end]), end
     except msgspec.MsgspecError as error:
         raise StateDamaged(f"A state's header cannot be read ({error}): rebuild it from the log.") from error
 
 
-def _header_length(data: bytes) -> int:
-    length = int.from_bytes(data[8:12], "little")
-    return length + -length % 8
-
-
-def _stream_header(name: str, stream: StreamState, known_us: int, *, sequenced: bool) -> _StreamHeader:
+def _stream_header(name: str, stream: StreamState, known_us: int) -> _StreamHeader:
     edge = known_us - stream.lateness_us
     n = stream.count
-    start = int(stream.time[:n].searchsorted(edge)) if n else 0
-    entries = stream.entries
-    ids = stream.ids[start:]
-    kept = {event_id: entries[event_id] for event_id in ids}
-    ordered = len(kept) == len(ids)
-    kept.update({event_id: entry for event_id, entry in entries.items() if entry.event_time >= edge})
+    named = min(len(stream.ids), n - int(stream.time[:n].searchsorted(edge)))
+    ids = stream.ids[len(stream.ids) - named :]
+    kept = {event_id: entry for event_id, entry in stream.entries.items() if entry.event_time >= edge}
     return _StreamHeader(
         name,
         stream.lateness_us,
         n,
-        len(ids),
-        sequenced,
-        stream.folded_first,
         stream.folded_last,
-        stream.forgot or len(kept) < len(entries),
+        stream.forgot or named < len(stream.ids) or len(kept) < len(stream.entries),
+        ids,
+        b"".join([stream.fresh.get(event_id, _NO_DIGEST) for event_id in ids]),
         kept,
-        [] if ordered else ids,
     )
 
 
-def _columns(stream: StreamState, sequence: bytes) -> list[bytes]:
-    n = stream.count
-    parts = [stream.time[:n].tobytes(), sequence]
-    if stream.layout is not None:
-        parts += (stream.mask[:n].tobytes(), stream.cols[:, :n].tobytes())
-        if stream.folded_last != NULL:
-            parts.append(stream.folds.tobytes())
-    return parts
+def _has_block(layout: StreamLayout | None, header: _StreamHeader) -> bool:
+    return layout is not None and (header.events > 0 or header.folded_last != NULL)
 
 
-def _sequence(stream: StreamState) -> bytes:
-    """Return the sequences, or nothing where all are 0."""
-    data = stream.sequence[: stream.count].tobytes()
-    return b"" if data.count(0) == len(data) else data
+def _packed(stream: StreamState) -> bytes:
+    words, columns, folds = shape_of(stream.layout) if stream.layout is not None else (1, 0, 0)
+    folds = folds if stream.folded_last != NULL else 0
+    out = np.empty(packed_bound(words, columns, folds, stream.count), np.uint8)
+    return out[: pack_block(stream.block, words, columns, folds, out)].tobytes()
 
 
-def _stream(header: _StreamHeader, layout: Layout, ints: Ints, words: Words, at: int) -> tuple[StreamState, int]:
-    """Return a stream whose arrays are views of the buffer from item ``at`` on, and where the next one's begin."""
+def _stream(header: _StreamHeader, layout: Layout, packed: NDArray[np.uint8], at: int) -> tuple[StreamState, int]:
+    """Return a stream whose packed block begins at a byte, and where the next one begins."""
     index = layout.index(header.name)
     own = None if index < 0 else layout.streams[index]
-    n = header.events
-    if own is None or not (n or header.folded):
-        stream = StreamState(own, header.lateness_us)
-    else:
-        mask = at + (2 * n if header.sequenced else n)
-        cols = mask + n * own.words
-        folds = cols + n * len(own.columns)
-        end = folds + own.fold_table.shape[0] * FOLD_WIDTH if header.folded else folds
-        arrays = StreamArrays(
-            ints[at : at + n],
-            words[mask:cols].reshape(n, own.words),
-            ints[cols:folds].reshape(len(own.columns), n),
-            n,
-            ints[folds:end].reshape(-1, FOLD_WIDTH) if header.folded else own.empty_folds(),
-            header.folded_first,
-        )
-        stream = StreamState(own, header.lateness_us, arrays)
-        stream.sequence = ints[at + n : mask] if header.sequenced else np.zeros(n, np.int64)
-        stream.ids = [""] * (n - header.named) + (header.ids or list(header.entries)[: header.named])
-        stream.folded_last = header.folded_last
-        at = end
-    stream.entries, stream.forgot = header.entries, header.forgot
+    block = None
+    if own is not None and _has_block(own, header):
+        words, columns, folds = shape_of(own)
+        block = new_block(words, columns, folds, header.events + header.events // 4 + _ROOM)
+        used = folds if header.folded_last != NULL else 0
+        at = unpack_block(packed, at, header.events, words, columns, used, block)
+    stream = StreamState(own, header.lateness_us, block)
+    stream.folded_last = header.folded_last
+    stream.forgot = header.forgot
+    stream.entries = header.entries
+    stream.ids = header.ids
+    digests = header.digests
+    for number, event_id in enumerate(header.ids):
+        digest = digests[_DIGEST * number : _DIGEST * (number + 1)]
+        if digest != _NO_DIGEST:
+            stream.fresh[event_id] = digest
+    stream.settle()
     return stream, at

@@ -9,7 +9,7 @@ from streamgauge.definitions.roles import role_of
 from streamgauge.errors import StateDamaged
 from streamgauge.features.build import fill_state
 from streamgauge.features.chunks import CHUNK_RECORDS, in_chunks, in_order
-from streamgauge.features.codec import read_header
+from streamgauge.features.codec import check_state
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.state import EntityState
 from streamgauge.features.timeline import Timeline
@@ -109,7 +109,7 @@ def damaged_entities(store: StateStore) -> list[str]:
     for entity in store.entities():
         state = store.get(entity)
         try:
-            read_header(state or b"")
+            check_state(state or b"")
         except StateDamaged:
             damaged.append(entity)
     return damaged

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.errors import BeyondState
-from streamgauge.events.record import DELETE, Record
+from streamgauge.events.record import DELETE, INSERT, Record
 from streamgauge.features import codec
+from streamgauge.features.block import blank_of
 from streamgauge.features.build import fill_state
-from streamgauge.features.compute import evaluate_part, finish_rows
+from streamgauge.features.compute import finish_rows
+from streamgauge.features.evaluating import evaluate_entity
 from streamgauge.features.identity import Entry, Verdict, begin, judge, remembered, revise
 from streamgauge.features.layout import evaluate_conditions
 from streamgauge.features.stream_state import StreamState
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
 FOLD_AFTER: Final = 32
 """How many events have to be beyond reach before they are folded, all at once."""
 
+_A_STATE: Final = 1_500
+"""About how many bytes a state takes beside the events of its streams."""
+
+_BLANKS: Final[dict[str, NDArray[np.int64]]] = {}
+
 
 class EntityState:
     """Live events, accumulators and remembered ids of one entity, at its newest position.
@@ -42,9 +49,10 @@ class EntityState:
         last_known_at: The greatest ``known_at`` of an applied record, µs; ``NULL`` in the beginning.
         last_event_time: The greatest event time of an applied record, µs; ``NULL`` in the beginning.
         streams: What is kept of each stream, by name.
+        addresses: int64[streams of the layout], where the columns of each lie (`streamgauge.features.block`).
     """
 
-    __slots__ = ("_fold_after", "last_event_time", "last_known_at", "last_position", "layout", "streams")
+    __slots__ = ("_fold_after", "addresses", "last_event_time", "last_known_at", "last_position", "layout", "streams")
 
     def __init__(self, layout: Layout, fold_after: int = FOLD_AFTER) -> None:
         """Begin with nothing.
@@ -58,6 +66,7 @@ class EntityState:
         self.last_known_at = NULL
         self.last_event_time = NULL
         self.streams: dict[str, StreamState] = {}
+        self.addresses = _blanks(layout).copy()
         self._fold_after = fold_after
 
     @classmethod
@@ -98,6 +107,31 @@ class EntityState:
         """The earliest moment that the state can answer; never later than `last_known_at`."""
         return max((stream.answers_from for stream in self.streams.values()), default=NULL)
 
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes of memory the state takes."""
+        return _A_STATE + sum(stream.nbytes for stream in self.streams.values())
+
+    def keep(self, name: str, stream: StreamState) -> None:
+        """Keep a stream, or note that its columns have moved."""
+        self.streams[name] = stream
+        index = self.layout.index(name)
+        if index >= 0:
+            self.addresses[index] = stream.address
+
+    def begin(self, name: str, lateness_us: int) -> StreamState:
+        """Begin a stream that has no record yet."""
+        index = self.layout.index(name)
+        stream = StreamState(None if index < 0 else self.layout.streams[index], lateness_us)
+        self.keep(name, stream)
+        return stream
+
+    def tend(self, name: str) -> None:
+        """Fold and forget what has grown too old in a stream, where it is enough to be worth it."""
+        stream = self.streams[name]
+        stream.fold(self.last_known_at, max(self._fold_after, stream.count >> 3))
+        stream.forget(self.last_known_at)
+
     def apply(self, record: Record, book: SchemaBook) -> Verdict:
         """Take in the entity's next record.
 
@@ -117,15 +151,14 @@ class EntityState:
             raise ValueError(f"Position {record.position} comes after {self.last_position}: it was applied already.")
         lateness = book.lateness_us(record)
         stream = self._stream(record, lateness)
-        entry = remembered(stream.entries.get(record.event_id), record, lateness)
+        entry = remembered(stream.entry(record.event_id), record, lateness)
         verdict = judge(entry, record)
         self.last_position = record.position
         if verdict == "applied":
             self.last_known_at = max(self.last_known_at, record.known_at)
             self.last_event_time = max(self.last_event_time, record.event_time)
             self._take(stream, entry, record, book)
-            stream.fold(self.last_known_at, max(self._fold_after, stream.count >> 3))
-            stream.forget(self.last_known_at)
+            self.tend(record.stream)
         return verdict
 
     def compute(self, bound: BoundProgram, t: int, observed: tuple[str, str] | None = None) -> NDArray[np.float64]:
@@ -175,24 +208,20 @@ class EntityState:
             raise BeyondState(f"The state answers from {self.answers_from} µs on, not as of {t}: read it from the log.")
         if part.layout is not self.layout and part.layout.digest != self.layout.digest:
             raise ValueError("The program is bound to another layout than the state keeps.")
-        for tables in part.streams:
-            if tables.name not in self.streams:
-                self.streams[tables.name] = StreamState(self.layout.streams[tables.index], 0)
-        evaluate_part(part, self.streams, t, row, self._observed(observed, primary=primary))
+        stream, at = self._observed(observed, primary=primary)
+        events = max((one.count for one in self.streams.values()), default=0)
+        evaluate_entity(part.packed, self.addresses, t, stream, at, np.empty(part.scratch_size(events), np.int64), row)
 
     def holds(self, stream: str, event_id: str) -> bool:
         """Return whether an event that is still remembered exists: its highest revision is no delete."""
         found = self.streams.get(stream)
-        entry = None if found is None else found.entries.get(event_id)
+        entry = None if found is None else found.entry(event_id)
         return entry is not None and entry.live
 
     def _stream(self, record: Record, lateness_us: int) -> StreamState:
         stream = self.streams.get(record.stream)
         if stream is None:
-            index = self.layout.index(record.stream)
-            stream = StreamState(None if index < 0 else self.layout.streams[index], lateness_us)
-            self.streams[record.stream] = stream
-            return stream
+            return self.begin(record.stream, lateness_us)
         if (
             record.event_time <= stream.folded_last
             or (stream.forgot and (record.imported or lateness_us > stream.lateness_us))
@@ -205,35 +234,50 @@ class EntityState:
         stream.lateness_us = max(stream.lateness_us, lateness_us)
         return stream
 
-    @staticmethod
-    def _take(stream: StreamState, entry: Entry | None, record: Record, book: SchemaBook) -> None:
+    def _take(self, stream: StreamState, entry: Entry | None, record: Record, book: SchemaBook) -> None:
         live = record.op != DELETE
         held = entry is not None and entry.live
         if entry is None:
-            stream.entries[record.event_id] = begin(record, live=live)
+            stream.release(record.event_id)
+            entry = begin(record, live=live)
         elif not revise(entry, record, live=live):
+            stream.remember(record.event_id, entry)
             return
-        if stream.layout is None:
-            return
-        if held:
+        if held and stream.layout is not None:
             stream.remove(record.event_id, record.event_time)
-        if live:
+        if record.op == INSERT and entry.older is None and stream.layout is not None:
+            stream.fresh[record.event_id] = record.digest
+        else:
+            stream.remember(record.event_id, entry)
+        if live and stream.layout is not None:
             units = book.units(record, stream.layout.stream).reshape(1, -1)
             mask = evaluate_conditions(stream.layout, units)[0]
             values = units[0].take(stream.layout.column_fields)
             stream.insert(record.event_id, record.event_time, record.sequence, mask, values)
+            self.keep(record.stream, stream)
 
-    def _observed(self, observed: tuple[str, str] | None, *, primary: bool) -> tuple[str, int] | None:
-        """Return the observed event's stream and its number among the live events, -1 for a deleted one."""
+    def _observed(self, observed: tuple[str, str] | None, *, primary: bool) -> tuple[int, int]:
+        """Return the number of the observed event's stream in the layout, and its own among live events, else -1."""
         if observed is None:
-            return None
+            return -1, -1
         name, event_id = observed
         stream = self.streams.get(name)
-        entry = None if stream is None else stream.entries.get(event_id)
+        index = self.layout.index(name)
         if stream is None:
-            return name, -1
+            return index, -1
+        entry = stream.entry(event_id)
         if stream.forgot and primary if entry is None else entry.event_time <= stream.folded_last:
             raise BeyondState(
                 f"The state no longer holds the observed event {event_id} of {name}: read it from the log."
             )
-        return name, stream.find(event_id, entry.event_time) if entry is not None and entry.live else -1
+        if entry is None or not entry.live or stream.layout is None:
+            return index, -1
+        return index, stream.find(event_id, entry.event_time)
+
+
+def _blanks(layout: Layout) -> NDArray[np.int64]:
+    """Return the addresses of a state that holds nothing."""
+    found = _BLANKS.get(layout.digest)
+    if found is None:
+        found = _BLANKS[layout.digest] = np.array([blank_of(stream) for stream in layout.streams], np.int64)
+    return found

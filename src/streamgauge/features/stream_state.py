@@ -9,64 +9,108 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
-from streamgauge.features.compute import StreamArrays
+from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, address_of, new_block
 from streamgauge.features.identity import Entry
 from streamgauge.features.kernel_moments import fold_events
+from streamgauge.features.opcodes import FOLD_WIDTH
 
 if TYPE_CHECKING:
-    from streamgauge.features.decode import Ints
+    from streamgauge.features.block import Ints
     from streamgauge.features.layout import StreamLayout
 
 _FIRST_CAPACITY: Final = 8
 _FIRST_SWEEP: Final = 16
-_NO_FOLDS: Final = np.zeros((0, 1), np.int64)
+_AN_ID: Final = 250
+"""About how many bytes an id takes that is remembered: the text, its digest and their places."""
+
+_LAST: Final = (-NULL, "")
+"""A key that no event exceeds."""
 
 
-class StreamState(StreamArrays):
-    """Live events as columns with spare room, sorted by event time, sequence and id.
+class StreamState:
+    """Live events as columns of one block with spare room, sorted by event time, sequence and id.
 
-    An event that is appended costs O(1); a late one moves those after it. Ids of the oldest events may be empty
-    strings: they are forgotten, and no record that can still come ties with them.
+    An event that is appended costs O(1); a late one moves those after it. Most ids are of events that came once and
+    were never revised: their digest is all that is remembered beside the columns. Ids of the oldest events are
+    forgotten, and no record that can still come ties with them.
 
     Attributes:
         layout: What is kept, or None where only identity is (no live program reads the stream).
         lateness_us: The greatest lateness a record was accepted under; folding and forgetting wait for it.
-        entries: What is remembered of each id.
-        sequence: int64[capacity], beside the columns of `StreamArrays`.
-        ids: The ids of the live events.
+        block: The memory of the columns (`streamgauge.features.block`); `time`, `sequence`, `mask`, `cols` and `folds`
+            are views of it.
+        address: Where it lies.
+        ids: The ids of the newest live events.
+        hidden: How many live events are before those: their ids are forgotten.
+        fresh: The digests of the ids among them that came once, as an insert.
+        entries: What is remembered of the other ids.
+        newest: The event time that no live event exceeds, and `newest_key` the sequence and id among equal ones.
         folded_last: The event time of the last folded event, ``NULL`` before one is folded.
         forgot: Whether any id was ever forgotten.
-        sweep_at: How many entries there may be before the old ones are looked for.
+        sweep_at: How many ids there may be before the old ones are looked for.
     """
 
-    __slots__ = ("entries", "folded_last", "forgot", "ids", "lateness_us", "layout", "sequence", "sweep_at")
+    __slots__ = (
+        "address",
+        "block",
+        "cols",
+        "entries",
+        "folded_last",
+        "folds",
+        "forgot",
+        "fresh",
+        "hidden",
+        "ids",
+        "lateness_us",
+        "layout",
+        "mask",
+        "newest",
+        "newest_key",
+        "sequence",
+        "sweep_at",
+        "time",
+    )
 
-    def __init__(self, layout: StreamLayout | None, lateness_us: int, arrays: StreamArrays | None = None) -> None:
-        """Begin empty, or with the arrays of live events (whose `sequence`, `ids` and `entries` the caller gives)."""
-        if arrays is None:
-            words, columns = (layout.words, len(layout.columns)) if layout is not None else (1, 0)
-            self.time = np.empty(0, np.int64)
-            self.mask = np.empty((0, words), np.uint64)
-            self.cols = np.empty((columns, 0), np.int64)
-            self.count = 0
-            self.folds = layout.empty_folds() if layout is not None else _NO_FOLDS
-            self.folded_first = NULL
-        else:
-            self.time, self.mask, self.cols = arrays.time, arrays.mask, arrays.cols
-            self.count, self.folds, self.folded_first = arrays.count, arrays.folds, arrays.folded_first
+    time: Ints
+    sequence: Ints
+    mask: NDArray[np.uint64]
+    cols: Ints
+    folds: Ints
+
+    def __init__(self, layout: StreamLayout | None, lateness_us: int, block: Ints | None = None) -> None:
+        """Begin empty, or with a block of live events (whose ids the caller gives)."""
         self.layout = layout
         self.lateness_us = lateness_us
         self.entries: dict[str, Entry] = {}
-        self.sequence: Ints = np.empty(0, np.int64)
+        self.fresh: dict[str, bytes] = {}
         self.ids: list[str] = []
+        self.hidden = 0
         self.folded_last = NULL
         self.forgot = False
         self.sweep_at = _FIRST_SWEEP
+        self.newest = NULL
+        self.newest_key = _LAST
+        self._use(self._new_block(0) if block is None else block)
+
+    @property
+    def count(self) -> int:
+        """How many live events there are."""
+        return int(self.block[COUNT])
+
+    @property
+    def folded_first(self) -> int:
+        """The event time of the first folded event, ``NULL`` if none was folded."""
+        return int(self.block[FOLDED_FIRST])
 
     @property
     def is_empty(self) -> bool:
         """Whether there never was a record of the stream."""
-        return not (self.entries or self.count or self.forgot or self.folded_last != NULL)
+        return not (self.entries or self.fresh or self.forgot or self.count or self.folded_last != NULL)
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the columns and ids take."""
+        return self.block.nbytes + _AN_ID * (len(self.ids) + len(self.entries))
 
     @property
     def answers_from(self) -> int:
@@ -74,6 +118,27 @@ class StreamState(StreamArrays):
         if self.folded_last == NULL or self.layout is None:
             return NULL
         return self.folded_last + self.layout.horizon_us
+
+    def entry(self, event_id: str) -> Entry | None:
+        """Return what is remembered of an id, or None."""
+        digest = self.fresh.get(event_id)
+        if digest is None:
+            return self.entries.get(event_id)
+        at = self.ids.index(event_id) + self.hidden
+        return Entry(int(self.time[at]), 0, digest, int(self.sequence[at]))
+
+    def remember(self, event_id: str, entry: Entry) -> None:
+        """Remember by an entry what the columns do not tell of an id."""
+        self.fresh.pop(event_id, None)
+        self.entries[event_id] = entry
+
+    def release(self, event_id: str) -> None:
+        """Forget an id under which a new event begins, for the one before is older than its lateness."""
+        if event_id in self.fresh or event_id in self.entries:
+            if event_id in self.ids:
+                self._forget_first(self.hidden + self.ids.index(event_id) + 1)
+            self.entries.pop(event_id, None)
+            self.forgot = True
 
     def insert(self, event_id: str, event_time: int, sequence: int, mask: NDArray[np.uint64], values: Ints) -> None:
         """Add a live event.
@@ -86,8 +151,7 @@ class StreamState(StreamArrays):
             values: int64[columns].
         """
         n = self.count
-        if n == len(self.time):
-            self._reserve(n + 1)
+        self.reserve(1)
         at = self._place(event_id, event_time, sequence)
         if at < n:
             for row in (self.time, self.sequence, self.mask):
@@ -97,14 +161,35 @@ class StreamState(StreamArrays):
         self.sequence[at] = sequence
         self.mask[at] = mask
         self.cols[:, at] = values
-        self.ids.insert(at, event_id)
-        self.count = n + 1
+        self.block[COUNT] = n + 1
+        self.inserted(event_id, at, event_time, sequence)
+
+    def inserted(self, event_id: str, at: int, event_time: int, sequence: int) -> None:
+        """Note the id of an event that was added to the columns."""
+        behind = at - self.hidden
+        if behind >= len(self.ids):
+            self.ids.append(event_id)
+        else:
+            self.ids.insert(behind, event_id)
+        key = (sequence, event_id)
+        if event_time > self.newest:
+            self.newest, self.newest_key = event_time, key
+        elif event_time == self.newest:
+            self.newest_key = max(self.newest_key, key)
+
+    def settle(self) -> None:
+        """Take note of columns and ids that were filled in from outside."""
+        n = self.count
+        self.newest = int(self.time[n - 1]) if n else NULL
+        self.newest_key = _LAST
+        self.hidden = n - len(self.ids)
+        self.sweep_at = _FIRST_SWEEP + 2 * (len(self.entries) + len(self.fresh))
 
     def find(self, event_id: str, event_time: int) -> int:
-        """Return the number of a live event, -1 where it is not among the columns."""
-        start = int(self.time[: self.count].searchsorted(event_time))
+        """Return the number of a live event, -1 where it is not among the columns or its id is forgotten."""
+        start = int(self.time[: self.count].searchsorted(event_time)) - self.hidden
         try:
-            at = self.ids.index(event_id, start)
+            at = self.ids.index(event_id, max(start, 0)) + self.hidden
         except ValueError:
             return -1
         return at if self.time[at] == event_time else -1
@@ -112,11 +197,11 @@ class StreamState(StreamArrays):
     def remove(self, event_id: str, event_time: int) -> None:
         """Take a live event out."""
         at, n = self.find(event_id, event_time), self.count
+        del self.ids[at - self.hidden]
         for row in (self.time, self.sequence, self.mask):
             row[at : n - 1] = row[at + 1 : n]
         self.cols[:, at : n - 1] = self.cols[:, at + 1 : n]
-        del self.ids[at]
-        self.count = n - 1
+        self.block[COUNT] = n - 1
 
     def fold(self, known_us: int, at_least: int) -> None:
         """Fold the events that no window and no record can reach any more, once there are enough of them.
@@ -124,38 +209,67 @@ class StreamState(StreamArrays):
         An event leaves when it is older than the longest window and the lateness together, strictly: one at that very
         edge could still be corrected or tie with a late one.
         """
-        if self.layout is None or not self.count:
+        n = self.count
+        if self.layout is None or not n:
             return
         edge = known_us - self.lateness_us - self.layout.horizon_us
         if self.time[0] >= edge:
             return
-        count = int(self.time[: self.count].searchsorted(edge))
+        count = int(self.time[:n].searchsorted(edge))
         if count < at_least:
             return
+        self._forget_first(count)
         fold_events(self.time, self.mask, self.cols, count, self.layout.fold_table, self.folds)
         if self.folded_first == NULL:
-            self.folded_first = int(self.time[0])
+            self.block[FOLDED_FIRST] = self.time[0]
         self.folded_last = int(self.time[count - 1])
         self._drop(count)
 
     def forget(self, known_us: int) -> None:
         """Drop the ids that no live record can find any more, once there are twice as many as the last time."""
-        if len(self.entries) < self.sweep_at:
+        if len(self.entries) + len(self.fresh) < self.sweep_at:
             return
         edge = known_us - self.lateness_us
+        self._forget_first(int(self.time[: self.count].searchsorted(edge)))
         kept = {event_id: entry for event_id, entry in self.entries.items() if entry.event_time >= edge}
         if len(kept) < len(self.entries):
             self.entries = kept
             self.forgot = True
-        self.sweep_at = _FIRST_SWEEP + 2 * len(kept)
+        self.sweep_at = _FIRST_SWEEP + 2 * (len(kept) + len(self.fresh))
+
+    def reserve(self, more: int) -> bool:
+        """Make room for more events; return whether the block moved."""
+        n = self.count
+        if n + more <= self.block[CAPACITY]:
+            return False
+        block = self._new_block(max(_FIRST_CAPACITY, n + more + (n + more) // 2))
+        time, sequence, mask, cols = self.time, self.sequence, self.mask, self.cols
+        block[COUNT], block[FOLDED_FIRST] = n, self.block[FOLDED_FIRST]
+        block[HEAD : HEAD + self.folds.size] = self.folds.ravel()
+        self._use(block)
+        self.time[:n], self.sequence[:n] = time[:n], sequence[:n]
+        self.mask[:n], self.cols[:, :n] = mask[:n], cols[:, :n]
+        return True
+
+    def _forget_first(self, count: int) -> None:
+        """Forget the ids of the oldest events."""
+        named = count - self.hidden
+        if named <= 0:
+            return
+        for event_id in self.ids[:named]:
+            self.fresh.pop(event_id, None)
+        del self.ids[:named]
+        self.hidden = count
+        self.forgot = True
 
     def _drop(self, count: int) -> None:
-        left = self.count - count
+        n = self.count
+        left = n - count
         for row in (self.time, self.sequence, self.mask):
-            row[:left] = row[count : self.count]
-        self.cols[:, :left] = self.cols[:, count : self.count]
-        del self.ids[:count]
-        self.count = left
+            row[:left] = row[count:n]
+        self.cols[:, :left] = self.cols[:, count:n]
+        self.block[COUNT] = left
+        self.hidden -= count
 
     def _place(self, event_id: str, event_time: int, sequence: int) -> int:
         """Return where an event belongs by (event time, sequence, id); text sorts as its UTF-8 bytes do."""
@@ -169,14 +283,28 @@ class StreamState(StreamArrays):
                 low + int(among.searchsorted(sequence, "left")),
                 low + int(among.searchsorted(sequence, "right")),
             )
-        return bisect_left(self.ids, event_id, low, high) if low < high else low
+        low = max(low, min(high, self.hidden))
+        return (
+            bisect_left(self.ids, event_id, low - self.hidden, high - self.hidden) + self.hidden if low < high else low
+        )
 
-    def _reserve(self, size: int) -> None:
-        capacity = max(_FIRST_CAPACITY, size + size // 2)
-        n = self.count
-        time, sequence = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
-        mask = np.empty((capacity, self.mask.shape[1]), np.uint64)
-        columns = np.empty((self.cols.shape[0], capacity), np.int64)
-        time[:n], sequence[:n] = self.time[:n], self.sequence[:n]
-        mask[:n], columns[:, :n] = self.mask[:n], self.cols[:, :n]
-        self.time, self.sequence, self.mask, self.cols = time, sequence, mask, columns
+    def _new_block(self, capacity: int) -> Ints:
+        layout = self.layout
+        return new_block(1, 0, 0, 0) if layout is None else new_block(*shape_of(layout), capacity)
+
+    def _use(self, block: Ints) -> None:
+        """Look at a block."""
+        words, columns, folds = (1, 0, 0) if self.layout is None else shape_of(self.layout)
+        self.block, self.address = block, address_of(block)
+        capacity, start = int(block[CAPACITY]), HEAD + folds * FOLD_WIDTH
+        self.folds = block[HEAD:start].reshape(folds, FOLD_WIDTH)
+        self.time, self.sequence = block[start : start + capacity], block[start + capacity : start + 2 * capacity]
+        masks = start + 2 * capacity
+        cols = masks + words * capacity
+        self.mask = block[masks:cols].view(np.uint64).reshape(capacity, words)
+        self.cols = block[cols : cols + columns * capacity].reshape(columns, capacity)
+
+
+def shape_of(layout: StreamLayout) -> tuple[int, int, int]:
+    """Return how many words, columns and accumulators a stream's block has."""
+    return layout.words, len(layout.columns), len(layout.folds)
