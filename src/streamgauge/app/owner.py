@@ -34,6 +34,7 @@ from streamgauge.app.replies import (
     record_answer,
 )
 from streamgauge.app.scores import ScoreFeed
+from streamgauge.app.sealing import Sealer
 from streamgauge.app.steward import Steward
 from streamgauge.app.stores import carry_scores, fitting_store, prepare_store, retire, sweep
 from streamgauge.app.submitting import Pending, submit_events
@@ -140,6 +141,7 @@ class Owner(Steward):
         undo.callback(self.desk.close)
         sweep(place, live.layouts)
         self._importer.settle(progress)
+        self._sealer = Sealer(self._log, place.settings.log)
 
     @classmethod
     def open(
@@ -350,6 +352,7 @@ class Owner(Steward):
         self.intake.drift.flush()
         self.engine.applier.store.close()
         self._ledger.close()
+        self._sealer.close()
         self._log.close()
         self._lock.release()
 

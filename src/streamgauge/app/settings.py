@@ -44,6 +44,13 @@ class EngineSettings(_Section):
     workers: int = Field(default=2, ge=1, description="Threads of a rebuild or a backfill.")
 
 
+class LogSettings(_Section):
+    """``[log]``: when old events move into the archive."""
+
+    tail: int = Field(default=250_000, ge=0, description="How many of the newest records stay in log.db.")
+    seal: int = Field(default=250_000, ge=1, description="How many records move into the archive at a time.")
+
+
 class Settings(BaseSettings):
     """Everything that can be set.
 
@@ -58,6 +65,7 @@ class Settings(BaseSettings):
     project: ProjectSettings = ProjectSettings()
     api: ApiSettings = ApiSettings()
     engine: EngineSettings = EngineSettings()
+    log: LogSettings = LogSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -117,6 +125,11 @@ class Place:
     def log(self) -> Path:
         """The event log."""
         return self.data / "log.db"
+
+    @property
+    def archive(self) -> Path:
+        """The sealed part of the event log."""
+        return self.data / "archive"
 
     @property
     def state(self) -> Path:
@@ -196,7 +209,12 @@ def read_settings(path: Path) -> Settings:
 
 
 def _explain(path: Path, error: ValidationError) -> str:
-    sections: dict[str, type[BaseModel]] = {"project": ProjectSettings, "api": ApiSettings, "engine": EngineSettings}
+    sections: dict[str, type[BaseModel]] = {
+        "project": ProjectSettings,
+        "api": ApiSettings,
+        "engine": EngineSettings,
+        "log": LogSettings,
+    }
     lines = []
     for item in error.errors()[:5]:
         place = [str(part) for part in item["loc"]]

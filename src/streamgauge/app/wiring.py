@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streamgauge.decisions.ledger import Ledger
     from streamgauge.features.store import StateStore
     from streamgauge.log.port import Log
+    from streamgauge.log.segment import SegmentFiles
     from streamgauge.models.protected import ProtectedStore
     from streamgauge.models.registry import Registry
 
@@ -31,10 +32,17 @@ class SystemClock:
 
 def open_log(place: Place) -> Log:
     """Open the event log of a project directory, creating it where there is none."""
-    from streamgauge.adapters.sqlite.log import SqliteLog
+    from streamgauge.adapters.sqlite.archived_log import ArchivedLog
+    from streamgauge.log.archive import Archive
 
     place.data.mkdir(parents=True, exist_ok=True)
-    return SqliteLog(place.log)
+    return ArchivedLog(place.log, Archive(place.archive, _segment_files))
+
+
+def _segment_files() -> SegmentFiles:
+    from streamgauge.adapters.parquet.segments import ParquetSegments
+
+    return ParquetSegments()
 
 
 def store_folder(place: Place, layout_digest: str) -> Path:

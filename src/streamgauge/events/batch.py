@@ -179,6 +179,11 @@ class RecordBatch:
         """Return the records with positions up to one."""
         return self.kept(self.position <= position)
 
+    def without(self, entity: str) -> RecordBatch:
+        """Return the records of all entities but one."""
+        others = np.array([key != entity for key in self.entities], np.bool_)
+        return self.kept(np.repeat(others, np.diff(self.offsets)))
+
     def split(self, rows: int) -> Iterator[RecordBatch]:
         """Yield whole entities together until they have ``rows`` records or more."""
         first = 0

@@ -8,14 +8,14 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from streamgauge.log.manifest import NAME, Manifest, read_manifest, sync_folder, to_merge, write_manifest
-from streamgauge.log.merging import merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from streamgauge.events.batch import RecordBatch
     from streamgauge.log.segment import Segment, SegmentFiles, SegmentReader
@@ -127,33 +127,41 @@ class Archive:
         new = self._write(manifest, batches, manifest.sealed_to, through, ())
         self._put_in_force(manifest.with_segments([*manifest.segments, new]))
 
-    def compact(self) -> bool:
-        """Merge neighbouring segments of one size, if there are enough; return whether there were."""
+    def compact(self, watched: Callable[[Iterable[RecordBatch]], Iterable[RecordBatch]]) -> bool:
+        """Merge neighbouring segments of one size, if there are enough; return whether there were.
+
+        Args:
+            watched: Passes the batches on, or raises where the merging is to end; it is begun anew another time.
+        """
         snapshot = self.snapshot()
         found = to_merge(snapshot.manifest.segments)
         if found is None:
             return False
+        from streamgauge.log.merging import merged
+
         manifest = snapshot.manifest
         old = manifest.segments[found[0] : found[1]]
         batches = merged([self._opened(segment).sweep() for segment in old])
         names = tuple(segment.name for segment in old)
-        new = self._write(manifest, batches, old[0].after, old[-1].through, names)
+        new = self._write(manifest, watched(batches), old[0].after, old[-1].through, names)
         self._put_in_force(
             manifest.with_segments([*manifest.segments[: found[0]], new, *manifest.segments[found[1] :]])
         )
         self._remove_leftovers(self.snapshot().manifest)
         return True
 
-    def erase(self, entity: str) -> None:
-        """Write the segments that hold an entity again without it, and remove the old ones."""
+    def erase(self, positions: NDArray[np.int64]) -> None:
+        """Write the segments that hold any of some positions again without them, and remove the old ones."""
+        import numpy as np
+
         manifest = self.snapshot().manifest
         kept: list[Segment] = []
         for segment in manifest.segments:
             reader = self._opened(segment)
-            if not any(len(batch) for batch in reader.sweep([entity])):
+            if not np.isin(reader.positions(), positions).any():
                 kept.append(segment)
                 continue
-            others = (_without(batch, entity) for batch in reader.sweep())
+            others = (batch.kept(~np.isin(batch.position, positions)) for batch in reader.sweep())
             kept.append(self._write(manifest, others, segment.after, segment.through, (segment.name,)))
         if kept != list(manifest.segments):
             self._put_in_force(manifest.with_segments(kept))
@@ -205,8 +213,3 @@ class Archive:
                 path.unlink(missing_ok=True)
         if removed:
             sync_folder(self.folder)
-
-
-def _without(batch: RecordBatch, entity: str) -> RecordBatch:
-    kept = np.array([key != entity for key in batch.entities], np.bool_)
-    return batch.kept(np.repeat(kept, np.diff(batch.offsets)))

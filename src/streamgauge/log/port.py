@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.events.arrival import Arrival
@@ -178,7 +181,7 @@ class Log(Protocol):
     def text_of(self, value: int) -> str | None:
         """Return the text behind an open category's finished value, its `open_code`; None where it is unknown."""
 
-    def seal(self, keep: int, least: int) -> int:
+    def seal(self, keep: int, least: int, stopped: Callable[[], bool] = ...) -> int:
         """Move old records into the archive, if the log has one; no read sees a difference.
 
         May run beside everything else, and be cut short at any moment: nothing is lost or doubled.
@@ -186,6 +189,7 @@ class Log(Protocol):
         Args:
             keep: How many of the newest records stay where they are quickest to append and read.
             least: How many records are moved at a time; fewer are left where they are.
+            stopped: Asked often; once it says so, the rest is left for another time.
 
         Returns:
             How many were moved.
@@ -195,8 +199,13 @@ class Log(Protocol):
             LogDamaged: The archive is not what was written.
         """
 
-    def erase(self, entity: str) -> int:
+    def erase(self, entity: str, beside: Mapping[str, Sequence[int]] = ...) -> int:
         """Remove every record of an entity, and what the quarantine holds of it, from the disk for ever.
+
+        Args:
+            entity: Its key.
+            beside: By other entity's key, the positions of records that go with it: of the same events. Where such an
+                entity is to be named later (`thinned`), its key must say nothing of the erased one.
 
         Their positions stay taken and are known to be erased. An erasure that was cut short is brought to its end by
         the next one, or by `seal`. The entity may have new records afterwards.
@@ -204,6 +213,12 @@ class Log(Protocol):
         Returns:
             How many records were erased, now and by an interrupted erasure before.
         """
+
+    def erased(self, up_to: int | None = None) -> NDArray[np.int64]:
+        """Return the positions (up to one) whose records were erased, ascending, int64."""
+
+    def thinned(self, entity: str) -> int | None:
+        """Return the first position that an entity lost to the erasure of another one of its events, or None."""
 
     def check(self) -> int:
         """Read everything, and return how many records are sound.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from streamgauge.events.batch import RecordBatch
@@ -59,7 +59,7 @@ class SegmentReader(Protocol):
             after: Begin behind this entity.
         """
 
-    def at(self, positions: Ints) -> Iterator[RecordBatch]:
+    def at(self, positions: Sequence[int] | Ints) -> Iterator[RecordBatch]:
         """Yield the records at some positions (ascending), those it has."""
 
     def positions(self) -> Ints:

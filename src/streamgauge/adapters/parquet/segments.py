@@ -43,6 +43,7 @@ SWEPT_AT_ONCE: Final = 4
 LABEL: Final = b"streamgauge"
 _FORMAT: Final = 1
 _READ: Final = 2**22
+_SHOWN: Final = 200
 
 
 class _Label(msgspec.Struct):
@@ -171,18 +172,19 @@ class ParquetSegment:
             if len(batch):
                 yield batch
 
-    def at(self, positions: Ints) -> Iterator[RecordBatch]:
+    def at(self, positions: Sequence[int] | Ints) -> Iterator[RecordBatch]:
         """Yield the records at some positions (ascending), those it has."""
-        if not len(positions):
+        wanted = np.asarray(positions, np.int64)
+        if not len(wanted):
             return
         held = self._column("position")
-        place = np.minimum(np.searchsorted(positions, held), len(positions) - 1)
-        rows = np.flatnonzero(positions[place] == held)
+        place = np.minimum(np.searchsorted(wanted, held), len(wanted) - 1)
+        rows = np.flatnonzero(wanted[place] == held)
         ends = np.cumsum(self._label.group_rows)
         for group in np.unique(np.searchsorted(ends, rows, "right")).tolist():
             batch = self._read([group])
-            place = np.minimum(np.searchsorted(positions, batch.position), len(positions) - 1)
-            yield batch.kept(positions[place] == batch.position)
+            place = np.minimum(np.searchsorted(wanted, batch.position), len(wanted) - 1)
+            yield batch.kept(wanted[place] == batch.position)
 
     def positions(self) -> Ints:
         """Return the positions it holds, ascending, int64[rows]."""
@@ -294,7 +296,8 @@ class ParquetSegment:
         except (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, msgspec.MsgspecError) as error:
             if isinstance(error, ValueError) and "closed file" in str(error):
                 raise ValueError("The log was closed.") from error
-            raise self._damaged(f"it cannot be read: {error}") from error
+            what = " ".join(str(error).split())[:_SHOWN].rstrip(".")
+            raise self._damaged(f"it cannot be read: {what}") from error
 
     def _damaged(self, what: str) -> LogDamaged:
         return LogDamaged(

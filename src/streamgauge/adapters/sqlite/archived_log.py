@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import numpy as np
-
-from streamgauge.adapters.sqlite.log import SqliteLog
+from streamgauge.adapters.sqlite.log import NOTHING, SqliteLog, never
 from streamgauge.adapters.sqlite.log_tail import begin_erasing, drop_sealed, end_erasing, note_last
-from streamgauge.adapters.sqlite.stretch import Stretch
 from streamgauge.errors import LogDamaged
 from streamgauge.log.grouping import groups_of
-from streamgauge.log.merging import merged
 from streamgauge.log.segment import SegmentGone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from streamgauge.adapters.sqlite.stretch import Stretch
     from streamgauge.events.batch import RecordBatch
     from streamgauge.events.record import Record
     from streamgauge.log.archive import Archive, Snapshot
@@ -28,6 +26,10 @@ DROPPED_AT_ONCE: Final = 400
 """Rows of a transaction that drops what is sealed: appends wait for it."""
 _WRITTEN_AT_ONCE: Final = 50_000
 _ATTEMPTS: Final = 20
+
+
+class _Stopped(Exception):
+    """The sealing is to end."""
 
 
 class ArchivedLog(SqliteLog):
@@ -46,6 +48,7 @@ class ArchivedLog(SqliteLog):
         super().__init__(path)
         self._archive = archive
         self._stretch: Stretch | None = None
+        self._recovered = False
         try:
             sealed_to = archive.snapshot().sealed_to
             if sealed_to > self.last_position():  # the file was restored from before the last sealing
@@ -137,7 +140,7 @@ class ArchivedLog(SqliteLog):
             if position > snapshot.sealed_to:
                 return super(ArchivedLog, self).get(position)
             reader = snapshot.reader_at(position)
-            batches = () if reader is None else reader.at(np.array([position], np.int64))
+            batches = () if reader is None else reader.at([position])
             return next((record for batch in batches for record in self._records(batch)), None)
 
         return self._consistent(read)
@@ -160,6 +163,7 @@ class ArchivedLog(SqliteLog):
         """
 
         def read(snapshot: Snapshot) -> int:
+            self._current(snapshot)  # what does not fit is named before what is missing for it
             readers = snapshot.readers()
             count, moment = 0, 0
             for reader in readers:
@@ -176,63 +180,76 @@ class ArchivedLog(SqliteLog):
 
         return self._consistent(read)
 
-    def seal(self, keep: int, least: int) -> int:
+    def seal(self, keep: int, least: int, stopped: Callable[[], bool] = never) -> int:
         """Move old records into the archive, ``least`` at a time (see `Log.seal`)."""
+        if self._recovered and self._waiting(keep) < least:
+            return 0
         moved = 0
-        with self._archive.writing():
+        with self._archive.writing(), suppress(_Stopped):
             for entity in self._reader.erasing():
                 self._erase(entity)
-            self._drop_sealed()
-            while self.last_position() - keep - self._archive.snapshot().sealed_to >= least:
-                moved += self._seal_some(least)
-                while self._archive.compact():
+            self._drop_sealed(stopped)
+            self._recovered = True
+            while self._waiting(keep) >= least:
+                moved += self._seal_some(least, stopped)
+                while self._archive.compact(lambda batches: _until(stopped, batches)):
                     pass
         return moved
 
-    def erase(self, entity: str) -> int:
+    def erase(self, entity: str, beside: Mapping[str, Sequence[int]] = NOTHING) -> int:
         """Remove every record of an entity for ever; return how many there were (see `Log.erase`)."""
         with self._archive.writing():
             for interrupted in self._reader.erasing():
                 if interrupted != entity:
                     self._erase(interrupted)
-            return self._erase(entity)
+            return self._erase(entity, beside)
 
     def close(self) -> None:
         """Release the files; further calls fail."""
         super().close()
         self._archive.close()
 
-    def _seal_some(self, least: int) -> int:
+    def _waiting(self, keep: int) -> int:
+        """Return how many records could be sealed."""
+        return self.last_position() - keep - self._archive.snapshot().sealed_to
+
+    def _seal_some(self, count: int, stopped: Callable[[], bool]) -> int:
         from streamgauge.adapters.sqlite.log_sweeping import LogSweeper
 
         after = self._archive.snapshot().sealed_to
-        batch = LogSweeper(self._reader).between(after, after + least)
-        self._archive.add(batch.split(_WRITTEN_AT_ONCE), after + least)
-        self._drop_sealed()
+        batch = LogSweeper(self._reader).between(after, after + count)
+        self._archive.add(_until(stopped, batch.split(_WRITTEN_AT_ONCE)), after + count)
+        self._drop_sealed(stopped)
         return len(batch)
 
-    def _drop_sealed(self) -> None:
+    def _drop_sealed(self, stopped: Callable[[], bool]) -> None:
         """Drop what the archive holds from the file; appends go on in between."""
         through, dropped = self._archive.snapshot().sealed_to, DROPPED_AT_ONCE
         while through and dropped == DROPPED_AT_ONCE:
+            if stopped():
+                raise _Stopped
             with self._commit() as writer:
                 note_last(writer, *self._last(writer))
                 dropped = drop_sealed(writer, through, DROPPED_AT_ONCE)
             self._checkpointer.written(dropped // 8)
 
-    def _erase(self, entity: str) -> int:
+    def _erase(self, entity: str, beside: Mapping[str, Sequence[int]] = NOTHING) -> int:
         held = [batch for reader in self._archive.snapshot().readers() for batch in reader.sweep([entity])]
         with self._commit() as writer:
             note_last(writer, *self._last(writer))
-            count = begin_erasing(writer, entity, [at for batch in held for at in batch.position.tolist()])
-        self._archive.erase(entity)
+            count = begin_erasing(writer, entity, [at for batch in held for at in batch.position.tolist()], beside)
+        self._archive.erase(self.erased(self._archive.snapshot().sealed_to))
         self._stretch = None
         with self._commit() as writer:
-            end_erasing(writer, entity)
+            end_erasing(writer, entity, self._archive.snapshot().manifest.number)
         self._empty_wal()
         return count
 
     def _read_after(self, snapshot: Snapshot, position: int, limit: int) -> list[Record]:
+        if position >= snapshot.sealed_to:
+            return super().read_after(position, limit)
+        from streamgauge.adapters.sqlite.stretch import Stretch
+
         found: list[Record] = []
         while len(found) < limit and position < snapshot.sealed_to:
             stretch = self._stretch
@@ -257,7 +274,11 @@ class ArchivedLog(SqliteLog):
             if reader.segment.after < up_to
         ]
         tail = super().read_columns(entities, up_to, max(after, snapshot.sealed_to), behind)
-        return merged([*places, tail]) if places else tail
+        if not places:
+            return tail
+        from streamgauge.log.merging import merged
+
+        return merged([*places, tail])
 
     def _records(self, batch: RecordBatch, after: int = 0, up_to: int | None = None) -> list[Record]:
         """Return a batch's records behind a position, up to another."""
@@ -279,23 +300,30 @@ class ArchivedLog(SqliteLog):
         raise self._torn()
 
     def _current(self, snapshot: Snapshot) -> bool:
-        """Return whether no row behind a snapshot was dropped by now; if one was, the manifest is read again."""
-        dropped_to = self._reader.sealed_to()
-        if dropped_to <= snapshot.sealed_to:
+        """Return whether nothing behind a snapshot was dropped or erased by now; else the manifest is read again."""
+        sealed_to, number = self._reader.needed()
+        if sealed_to <= snapshot.sealed_to and number <= snapshot.manifest.number:
             return True
-        if self._archive.reload().sealed_to < dropped_to:
-            raise self._torn(dropped_to)
+        found = self._archive.reload()
+        if found.sealed_to < sealed_to:
+            raise self._torn(f"records up to position {sealed_to:,} were sealed, and it ends at {found.sealed_to:,}")
+        if found.manifest.number < number:
+            raise self._torn("it is from before the last erasure")
         return False
 
-    def _torn(self, dropped_to: int | None = None) -> LogDamaged:
-        what = "a segment that its manifest names is missing"
-        if dropped_to is not None:
-            reached = self._archive.snapshot().sealed_to
-            what = f"records up to position {dropped_to:,} were sealed, and it ends at {reached:,}"
+    def _torn(self, what: str = "a segment that its manifest names is missing") -> LogDamaged:
         return LogDamaged(
             f"The event log's archive does not fit {self._path.name}: {what}. "
             f"Stop the engine and restore the folder {self._archive.folder.name} from a backup."
         )
+
+
+def _until(stopped: Callable[[], bool], batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
+    """Yield batches until the sealing is to end."""
+    for batch in batches:
+        if stopped():
+            raise _Stopped
+        yield batch
 
 
 def _position(record: Record) -> int:

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -28,7 +29,10 @@ from streamgauge.log.door import RoleDoor
 from streamgauge.log.grouping import groups_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from streamgauge.events.batch import RecordBatch
     from streamgauge.events.record import NewRecord, Record
@@ -46,6 +50,14 @@ class _Stream:
     schema: int
     categories: tuple[int, ...]  # which of its texts are open categories
     units_bytes: int
+
+
+NOTHING: Final[Mapping[str, Sequence[int]]] = MappingProxyType({})
+
+
+def never() -> bool:
+    """Return False: what is under way may go on."""
+    return False
 
 
 class SqliteLog:
@@ -245,20 +257,28 @@ class SqliteLog:
         Raises:
             LogDamaged: Something is not; the message names the place.
         """
-        return self._reader.check(self._reader.sealed_to())
+        return self._reader.check(self._reader.needed()[0])
 
-    def seal(self, keep: int, least: int) -> int:  # noqa: ARG002 - what has an archive does more
+    def seal(self, keep: int, least: int, stopped: Callable[[], bool] = never) -> int:  # noqa: ARG002 - an archive needs them
         """Return 0: there is no archive (see `Log.seal`)."""
         return 0
 
-    def erase(self, entity: str) -> int:
+    def erase(self, entity: str, beside: Mapping[str, Sequence[int]] = NOTHING) -> int:
         """Remove every record of an entity for ever; return how many there were (see `Log.erase`)."""
         with self._commit() as writer:
             note_last(writer, *self._last(writer))
-            count = begin_erasing(writer, entity, ())
-            end_erasing(writer, entity)
+            count = begin_erasing(writer, entity, (), beside)
+            end_erasing(writer, entity, 0)
         self._empty_wal()
         return count
+
+    def erased(self, up_to: int | None = None) -> NDArray[np.int64]:
+        """Return the positions whose records were erased, ascending, int64 (see `Log.erased`)."""
+        return self._reader.erased(self.last_position() if up_to is None else up_to)
+
+    def thinned(self, entity: str) -> int | None:
+        """Return the first position that an entity lost to another's erasure (see `Log.thinned`)."""
+        return self._reader.thinned(entity)
 
     def close(self) -> None:
         """Release the files; further calls fail."""

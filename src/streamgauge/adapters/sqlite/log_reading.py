@@ -12,13 +12,16 @@ import msgspec
 from streamgauge.adapters.sqlite import quarantine
 from streamgauge.adapters.sqlite.log_rows import damaged, id_hash, record_of
 from streamgauge.adapters.sqlite.log_schema import connect, failures_named
-from streamgauge.adapters.sqlite.log_tail import LAST, SEALED
+from streamgauge.adapters.sqlite.log_tail import LAST, NEEDED
 from streamgauge.definitions.schema import StreamSpec
 from streamgauge.errors import LogDamaged, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from streamgauge.events.record import Record
     from streamgauge.log.port import Quarantined
@@ -92,13 +95,26 @@ class LogReader:
         """Return the newest position, 0 for an empty log."""
         return int(self.rows(LAST)[0][0])
 
-    def sealed_to(self) -> int:
-        """Return the position up to which rows may be in the archive only."""
-        return int(self.rows(SEALED)[0][0])
+    def needed(self) -> tuple[int, int]:
+        """Return up to which position the archive must reach, and the oldest number that its manifest may have."""
+        sealed_to, manifest = self.rows(NEEDED)[0]
+        return int(sealed_to), int(manifest)
 
     def erasing(self) -> list[str]:
         """Return the keys of the entities whose erasure was not brought to its end."""
         return [key for (key,) in self.rows("SELECT entity FROM erasing")]
+
+    def erased(self, up_to: int) -> NDArray[np.int64]:
+        """Return the positions up to one whose records were erased, ascending."""
+        import numpy as np
+
+        rows = self.rows("SELECT position FROM erased WHERE position <= ? ORDER BY position", (up_to,))
+        return np.array([position for (position,) in rows], np.int64)
+
+    def thinned(self, entity: str) -> int | None:
+        """Return the first position that an entity lost to another's erasure, or None."""
+        rows = self.rows("SELECT position FROM thinned WHERE entity = ?", (entity,))
+        return int(rows[0][0]) if rows else None
 
     def kept_accepted_at(self) -> int:
         """Return the newest ``accepted_at`` that was kept of a record that is here no more."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
 UPGRADE: Final = """
 CREATE TABLE IF NOT EXISTS erased (position INTEGER PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS erasing (entity TEXT PRIMARY KEY) WITHOUT ROWID
+CREATE TABLE IF NOT EXISTS erasing (entity TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS thinned (entity TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID
 """
 """What a file of the first format lacks."""
 
@@ -24,10 +25,17 @@ LAST: Final = (
 )
 """The newest position that was given, also where its record is here no more."""
 
-SEALED: Final = "SELECT coalesce((SELECT value FROM meta WHERE key = 'sealed'), 0)"
-"""Rows up to this position may be missing here: they are in the archive."""
+NEEDED: Final = """
+SELECT coalesce((SELECT value FROM meta WHERE key = 'sealed'), 0),
+    coalesce((SELECT value FROM meta WHERE key = 'manifest'), 0)
+"""
+"""What the archive must have: rows up to that position may be missing here, and older manifests hold erased records."""
 
 _NOTE: Final = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)"
+
+_THIN: Final = (
+    "INSERT INTO thinned VALUES (?, ?) ON CONFLICT (entity) DO UPDATE SET position = min(position, excluded.position)"
+)
 
 _DROP: Final = """
 DELETE FROM records WHERE position IN (SELECT position FROM records WHERE position <= ? ORDER BY position LIMIT ?)
@@ -51,23 +59,32 @@ def drop_sealed(writer: sqlite3.Connection, through: int, rows: int) -> int:
     return writer.execute(_DROP, (through, rows)).rowcount
 
 
-def begin_erasing(writer: sqlite3.Connection, entity: str, archived: Iterable[int]) -> int:
+def begin_erasing(
+    writer: sqlite3.Connection, entity: str, archived: Iterable[int], beside: Mapping[str, Sequence[int]]
+) -> int:
     """Drop an entity's rows and what the quarantine has of it, and note its positions; return how many there are.
 
     Args:
         writer: A connection in a transaction.
         entity: The entity's key, kept until `end_erasing`, so that an interrupted erasure is taken up again.
         archived: The positions of its records in the archive.
+        beside: By other entity, the positions of records that go with it.
     """
     here = [position for (position,) in writer.execute("SELECT position FROM records WHERE entity = ?", (entity,))]
-    positions = {*here, *archived}
+    with_it = [position for positions in beside.values() for position in positions]
+    positions = {*here, *archived, *with_it}
+    writer.executemany("DELETE FROM records WHERE position = ?", ((position,) for position in with_it))
+    writer.execute("DELETE FROM thinned WHERE entity = ?", (entity,))
+    writer.executemany(_THIN, [(other, min(positions)) for other, positions in beside.items() if positions])
     writer.execute("DELETE FROM records WHERE entity = ?", (entity,))
     writer.execute("DELETE FROM quarantine WHERE entity = ?", (entity,))
+    writer.executemany("DELETE FROM quarantine WHERE position = ?", ((position,) for position in positions))
     writer.executemany("INSERT OR IGNORE INTO erased VALUES (?)", ((position,) for position in sorted(positions)))
     writer.execute("INSERT OR IGNORE INTO erasing VALUES (?)", (entity,))
     return len(positions)
 
 
-def end_erasing(writer: sqlite3.Connection, entity: str) -> None:
-    """Forget the key of an entity that was erased everywhere."""
+def end_erasing(writer: sqlite3.Connection, entity: str, manifest: int) -> None:
+    """Forget the key of an entity that was erased everywhere, and note the number of the first manifest without it."""
+    writer.execute(_NOTE, ("manifest", manifest))
     writer.execute("DELETE FROM erasing WHERE entity = ?", (entity,))
