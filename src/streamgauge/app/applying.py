@@ -275,7 +275,7 @@ class Applier:
         further = [role for role in roles if role not in states]
         if further:
             keys = entities_of(record, self._book.spec(record.schema))
-            for role in further:
+            for role in (name for name in further if name in keys):
                 if keys[role] in self.pending:
                     self.pending.discard(keys[role])
                     states[role] = touched[keys[role]] = self._rebuilt(keys[role], record.position - 1)

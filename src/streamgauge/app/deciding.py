@@ -223,7 +223,7 @@ class Decider:
         as_of, role = max(record.known_at, record.event_time), role_of(record.entity)
         read = cache(lambda key: self._log.read_entity(key, newest))
         positions = {role: record.position}
-        for name in model.roles():
+        for name in (one for one in model.roles() if one in keys):
             earlier = (one.position for one in read(keys[name]) if one.position <= record.position)
             positions.setdefault(name, max(earlier, default=0))
         where = (timelines(read, self._book), keys, as_of, positions, (record.stream, record.event_id))

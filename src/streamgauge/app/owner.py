@@ -38,6 +38,7 @@ from streamgauge.app.sealing import Sealer
 from streamgauge.app.steward import Steward
 from streamgauge.app.stores import carry_scores, fitting_store, prepare_store, retire, sweep
 from streamgauge.app.submitting import Pending, submit_events
+from streamgauge.definitions.roles import every_role, named_key
 from streamgauge.errors import EventRejected, StateDamaged, UnknownName, close_match
 from streamgauge.features.decode import SchemaBook
 
@@ -250,7 +251,8 @@ class Owner(Steward):
         if model is None:
             return self.reader.project_features(Question(self._key(entity), as_of, position), self.project)
         served = self.reader.model(model, entities=False)
-        return self.reader.features(Question(f"{served.serving.role}:{entity}", as_of, position), served)
+        key = named_key(entity, served.roles()) or f"{served.serving.role}:{entity}"
+        return self.reader.features(Question(key, as_of, position), served)
 
     def score(
         self,
@@ -421,11 +423,14 @@ class Owner(Steward):
             self.engine.wait_for(position, _WAIT_S)
 
     def _key(self, entity: str) -> str:
-        """Return the key of an entity's id: its role is the one under which the log knows it."""
-        roles = list(dict.fromkeys(spec.entity for spec in self.project.streams.values()))
-        for role in roles:
-            if len(roles) == 1 or self._log.read_entity(f"{role}:{entity}"):
-                return f"{role}:{entity}"
+        """Return the key of an entity: as it names its role, or under the first role by which the log knows its id."""
+        specs = self.project.streams.values()
+        every = [role for spec in specs for role in every_role(spec.roles)]
+        roles = list(dict.fromkeys([*(spec.entity for spec in specs), *every]))
+        named = named_key(entity, roles)
+        for key in ([] if named is None else [named]) + [f"{role}:{entity}" for role in roles]:
+            if len(roles) == 1 or self._log.read_entity(key):
+                return key
         raise UnknownName(f'The log holds no event of "{entity}". Check the id, or ingest its events.')
 
     def _entry(self, decision_id: str) -> Entry:

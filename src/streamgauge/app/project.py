@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -12,6 +13,7 @@ from streamgauge.app import wiring
 from streamgauge.app.connect import connect
 from streamgauge.app.settings import find_place
 from streamgauge.definitions.loader import load_project
+from streamgauge.definitions.roles import keys_of, members, pair_role
 from streamgauge.definitions.windows import parse_duration
 from streamgauge.errors import ImportRefused, SettingsError, UnknownName, close_match
 
@@ -139,21 +141,28 @@ class Project:
         """Return a frame with the features of its entities at its moments, each knowing what was known by then.
 
         Args:
-            frame: A column with entities' ids, named ``entity`` or by their role (``account``), and a column ``as_of``
-                with moments in a time zone; without it, all are read as of now.
-            model: Whose features; None for all features of the project file.
+            frame: A column with entities' ids, named ``entity`` or by their role (``account``), or one for each of
+                several roles (``card``, ``merchant``), and a column ``as_of`` with moments in a time zone; without it,
+                all are read as of now.
+            model: Whose features; None for all features of the project file that the columns' entities have, those of
+                pairs included.
 
         Raises:
             UnknownName: There is no such model, or no column with entities.
         """
         table = as_frame(frame)
-        role = self._role(table, model)
-        if model is None:
-            specs = [spec for spec in self.spec.features.values() if spec.role == role]
-        else:
-            specs = list(self.spec.models[model].features)
+        roles = self._roles(table, model)
+        told = {*roles, *(pair_role(first, second) for first, second in combinations(roles, 2))}
+        specs = list(self.spec.features.values() if model is None else self.spec.models[model].features)
+        lacking = {spec.role for spec in specs} - told
+        if model is not None and lacking:
+            needed = sorted({role for pair in lacking for role in members(pair)} - {*roles})
+            raise UnknownName(
+                f'Model "{model}" reads features of {" and ".join(needed)}: add a column of that name with entities.'
+            )
+        specs = [spec for spec in specs if spec.role in told]
         with self._log() as log:
-            return _with_features(table, role, specs, self.spec.streams, log, self.place.settings.engine.workers)
+            return _with_features(table, roles, specs, self.spec.streams, log, self.place.settings.engine.workers)
 
     def dataset(self, model: str | None = None) -> pl.DataFrame:
         """Return a model's rows: whom, as of when, the label, and each feature under its own cut.
@@ -323,16 +332,19 @@ class Project:
             raise UnknownName(f'The project file declares no model "{name}". {close_match(name, models)}')
         return name
 
-    def _role(self, table: pl.DataFrame, model: str | None) -> str:
-        if model is not None:
-            return self.spec.models[self._model(model)].observe.role
-        roles = list(dict.fromkeys(spec.entity for spec in self.spec.streams.values()))
-        named = [role for role in roles if role in table.columns]
-        if named or (len(roles) == 1 and "entity" in table.columns):
-            return (named or roles)[0]
-        raise UnknownName(
-            f"The frame has no column with entities. Name it {' or '.join(roles)}; it has {table.columns}."
-        )
+    def _roles(self, table: pl.DataFrame, model: str | None) -> tuple[str, ...]:
+        """Return the roles that the frame has columns with entities of."""
+        roles = list(dict.fromkeys(role for spec in self.spec.streams.values() for role in spec.roles))
+        own = None if model is None else self.spec.models[self._model(model)].observe.role
+        named = tuple(role for role in roles if role in table.columns)
+        alone = own or (roles[0] if len(roles) == 1 else None)
+        if alone is not None and alone not in named and "entity" in table.columns:
+            return (alone,)
+        if not named or (own is not None and own not in named):
+            raise UnknownName(
+                f"The frame has no column with entities. Name it {own or ' or '.join(roles)}; it has {table.columns}."
+            )
+        return named
 
 
 def as_frame(frame: Any) -> pl.DataFrame:  # noqa: ANN401 - any frame
@@ -357,7 +369,7 @@ def as_frame(frame: Any) -> pl.DataFrame:  # noqa: ANN401 - any frame
 
 def _with_features(
     table: pl.DataFrame,
-    role: str,
+    roles: tuple[str, ...],
     specs: list[FeatureSpec],
     streams: Mapping[str, StreamSpec],
     log: Log,
@@ -368,18 +380,23 @@ def _with_features(
 
     from streamgauge.features.backfill import Requests, backfill
     from streamgauge.features.bind import BoundProgram
-    from streamgauge.features.layout import Layout
+    from streamgauge.features.layout import Layouts
     from streamgauge.features.program import FeatureProgram
 
     program = FeatureProgram.of(specs, streams)
     moments = _moments(table)
-    column = "entity" if role not in table.columns else role
-    if column not in table.columns:
-        raise UnknownName(f'The frame has no column "{role}" with entities; it has {table.columns}.')
-    keys = [f"{role}:{entity}" for entity in table[column].cast(pl.String).to_list()]
+    ids = [table[role if role in table.columns else "entity"].cast(pl.String).to_list() for role in roles]
+    keys = [keys_of(dict(zip(roles, row, strict=True))) for row in zip(*ids, strict=True)]
+    first, *others = program.roles or roles
     last = np.full(len(keys), log.last_position(), np.int64)
-    requests = Requests.of(keys, moments, last, known=moments)
-    values = backfill(log, BoundProgram.of(program, Layout.of([program])), requests, workers=workers)
+    requests = Requests.of(
+        [row[first] for row in keys],
+        moments,
+        last,
+        known=moments,
+        others={role: [row[role] for row in keys] for role in others},
+    )
+    values = backfill(log, BoundProgram.of(program, Layouts.of([program])), requests, workers=workers)
     columns = [_column(spec, values[:, j], log) for j, spec in enumerate(specs)]
     return table.with_columns(columns)
 

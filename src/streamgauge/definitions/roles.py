@@ -8,7 +8,10 @@ ids, in that order, with ``%`` and ``|`` escaped. An entity's key is ``role:id``
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MOST_ROLES: Final = 4
 """The most entity fields an event has: the log holds a record for each role and for each pair."""
@@ -103,6 +106,18 @@ def keys_within(key: str) -> dict[str, str]:
         return {role: key}
     both = zip(members(role), pair_ids(found), strict=False)
     return {role: key, **{name: f"{name}:{one}" for name, one in both}}
+
+
+def named_key(entity: str, roles: Collection[str]) -> str | None:
+    """Return the key that an entity's text is where it names one of several roles, or None where it is an id alone.
+
+    >>> named_key("merchant:M-7", ["card", "merchant"]), named_key("M-7", ["card", "merchant"])
+    ('merchant:M-7', None)
+    >>> named_key("account:7", ["account"]) is None  # one role needs no name: this is an id
+    True
+    """
+    role, colon, found = entity.partition(":")
+    return entity if colon and found and len(roles) > 1 and role in roles else None
 
 
 def _escaped(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
             """Return the stream as it was declared under a schema number."""
 
 
+EARLIER: Final = -1
+"""With a knowledge moment: the position of a cut that sees what was known strictly earlier."""
+
+
 @dataclass(frozen=True, slots=True)
 class Requests:
     """What a backfill computes: one row of features for each moment.
@@ -46,8 +50,8 @@ class Requests:
         position: int64[m], the positions of the cuts.
         known: int64[m], the knowledge moments of knowledge cuts, µs; None for position cuts.
         observed: Each moment's observed event, or None.
-        others: By further role: its entities, each once, and int64[m], each moment's by its number among them. Under a
-            knowledge cut these see what was known strictly earlier.
+        others: By further role: its entities, each once, and int64[m], each moment's by its number among them. At an
+            observed event under a knowledge cut these see what was known strictly earlier.
     """
 
     entities: list[str]
@@ -71,6 +75,15 @@ class Requests:
         """Return the requests of moments given with their entities' keys; ``others`` are those of further roles."""
         further = {role: _numbered(named) for role, named in (others or {}).items()}
         return cls(*_numbered(keys), t, position, known, observed, further)
+
+    def of_role(self, role: str) -> Requests:
+        """Return the same moments with the entities of a further role, or themselves."""
+        if role not in self.others:
+            return self
+        names, entity = self.others[role]
+        earlier = self.known is not None and self.observed is not None
+        position = np.full(len(self), EARLIER, np.int64) if earlier else self.position
+        return replace(self, entities=names, entity=entity, position=position, others={})
 
     def __len__(self) -> int:
         """Return how many moments there are."""
@@ -132,6 +145,53 @@ def backfill(
     return answer
 
 
+def backfill_part(
+    log: EntityReader,
+    part: BoundPart,
+    requests: Requests,
+    out: NDArray[np.float64],
+    *,
+    up_to: int | None = None,
+    workers: int = 2,
+    chunk_records: int = CHUNK_RECORDS,
+) -> Iterator[int]:
+    """Write what a part of a program reads into the rows of aggregates; yield how many moments each chunk was.
+
+    Args:
+        log: The log.
+        part: The part.
+        requests: The moments, with the entities of the part's role.
+        out: float64[m, aggregates] of the whole program; the part's columns are written.
+        up_to: The last position that may be read, or None.
+        workers: How many threads compute.
+        chunk_records: About how many records are computed at a time.
+    """
+    book = SchemaBook(log.schema)
+    order = np.argsort(requests.entity, kind="stable")
+    starts = np.searchsorted(requests.entity[order], np.arange(len(requests.entities) + 1))
+    number = {name: index for index, name in enumerate(requests.entities)}
+
+    def compute(groups: list[tuple[str, list[Record]]]) -> int:
+        owners = [number[name] for name, _ in groups]
+        rows = np.concatenate([order[starts[owner] : starts[owner + 1]] for owner in owners])
+        local = np.repeat(np.arange(len(owners)), [starts[owner + 1] - starts[owner] for owner in owners])
+        own = np.full((len(rows), out.shape[1]), np.nan)
+        aggregate_part(
+            Timeline.of(part.layout, groups, book),
+            part,
+            local,
+            requests.t[rows],
+            None if requests.known is None else requests.known[rows],
+            requests.position[rows],
+            None if requests.observed is None else [requests.observed[row] for row in rows.tolist()],
+            own,
+        )
+        out[rows[:, None], part.outs] = own[:, part.outs]
+        return len(rows)
+
+    yield from in_order(compute, in_chunks(_with_absent(log, requests.entities, up_to), chunk_records), workers)
+
+
 def _of_roles(
     log: EntityReader,
     bound: BoundProgram,
@@ -145,60 +205,16 @@ def _of_roles(
     aggregates = np.full((len(requests), bound.aggregates), np.nan)
     done, total = 0, len(requests) * len(bound.parts)
     for part in bound.parts:
-        for count in _part(log, part, requests, aggregates, up_to, workers, chunk_records):
+        own = requests.of_role(part.role)
+        for count in backfill_part(
+            log, part, own, aggregates, up_to=up_to, workers=workers, chunk_records=chunk_records
+        ):
             done += count
             if progress is not None:
                 progress(done * len(requests) // total, len(requests))
     answer = np.empty((len(requests), bound.features))
     finish_rows(bound, aggregates, answer)
     return answer
-
-
-def _part(
-    log: EntityReader,
-    part: BoundPart,
-    requests: Requests,
-    aggregates: NDArray[np.float64],
-    up_to: int | None,
-    workers: int,
-    chunk_records: int,
-) -> Iterator[int]:
-    """Write what a part reads into the rows of aggregates; yield how many moments each chunk was."""
-    names, entity = requests.others.get(part.role, (requests.entities, requests.entity))
-    known, position = requests.known, requests.position
-    if part.role in requests.others and known is not None:
-        position = np.full(len(requests), -1, np.int64)
-    book = SchemaBook(log.schema)
-    order = np.argsort(entity, kind="stable")
-    starts = np.searchsorted(entity[order], np.arange(len(names) + 1))
-    number = {name: index for index, name in enumerate(names)}
-
-    def compute(groups: list[tuple[str, list[Record]]]) -> int:
-        owners = [number[name] for name, _ in groups]
-        rows = np.concatenate([order[starts[owner] : starts[owner + 1]] for owner in owners])
-        local = np.repeat(np.arange(len(owners)), [starts[owner + 1] - starts[owner] for owner in owners])
-        out = np.full((len(rows), aggregates.shape[1]), np.nan)
-        aggregate_part(
-            Timeline.of(part.layout, groups, book),
-            part,
-            local,
-            requests.t[rows],
-            None if known is None else known[rows],
-            position[rows],
-            None if requests.observed is None else [requests.observed[row] for row in rows.tolist()],
-            out,
-        )
-        aggregates[rows[:, None], part.outs] = out[:, part.outs]
-        return len(rows)
-
-    yield from in_order(compute, in_chunks(_with_absent(log, names, up_to), chunk_records), workers)
-
-
-def _numbered(keys: Sequence[str]) -> tuple[list[str], Ints]:
-    """Return the distinct keys, and int64[m], each key's number among them."""
-    numbers: dict[str, int] = {}
-    entity = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
-    return list(numbers), entity
 
 
 def _with_absent(log: EntityReader, entities: Sequence[str], up_to: int | None) -> Iterator[tuple[str, list[Record]]]:
@@ -209,3 +225,10 @@ def _with_absent(log: EntityReader, entities: Sequence[str], up_to: int | None) 
         yield entity, records
     for entity in sorted(absent):
         yield entity, []
+
+
+def _numbered(keys: Sequence[str]) -> tuple[list[str], Ints]:
+    """Return the distinct keys, and int64[m], each key's number among them."""
+    numbers: dict[str, int] = {}
+    entity = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+    return list(numbers), entity

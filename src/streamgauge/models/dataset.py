@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -14,7 +14,7 @@ from streamgauge.definitions.texts import hash_text
 from streamgauge.errors import TrainingRefused
 from streamgauge.features.chunks import in_chunks, in_order
 from streamgauge.features.decode import SchemaBook
-from streamgauge.features.layout import Layout
+from streamgauge.features.layout import Layouts
 from streamgauge.models.gathering import Gatherer, Gathering
 from streamgauge.outcomes.labels import LABELS, Labels, judge_labels
 from streamgauge.outcomes.observations import join
@@ -63,6 +63,7 @@ class Dataset:
         known: ``recorded``, ``declared`` where a row was imported, ``final`` with hindsight.
         last_position: The position up to which the log was read.
         moment: ``accepted_at`` of that position, µs.
+        others: By further role or pair that is read: the key of each row's entity, see `Observations.others`.
     """
 
     model: ModelSpec
@@ -82,6 +83,7 @@ class Dataset:
     known: Literal["recorded", "declared", "final"]
     last_position: int
     moment: int
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.t)
@@ -197,14 +199,14 @@ def build_datasets(
                 f'Model "{own[0].name}" observes {role}, and the log holds none. Import or ingest events first.'
             )
         programs = [Gatherer.program_of(project, model, (extra or {}).get(model.name, ())) for model in own]
-        layout = Layout.of([part for program in programs for part in program.parts()])
+        layouts = Layouts.of([part for program in programs for part in program.parts()])
         book = SchemaBook(log.schema)
         gatherers = [
-            Gatherer(project, model, program, layout, book, last, moment)
+            Gatherer(project, model, program, layouts, book, last, moment)
             for model, program in zip(own, programs, strict=True)
         ]
         _read(log, entities, gatherers, last, workers, progress)
-        built |= {one.model.name: _dataset(one, entities, last, moment) for one in gatherers}
+        built |= {one.model.name: _dataset(one, entities, log, last, moment, workers) for one in gatherers}
     return [built[model.name] for model in models]
 
 
@@ -227,9 +229,9 @@ def _read(
         progress("dataset", done, len(entities))
 
 
-def _dataset(gathered: Gatherer, entities: list[str], last: int, moment: int) -> Dataset:
+def _dataset(gathered: Gatherer, entities: list[str], log: Log, last: int, moment: int, workers: int) -> Dataset:
     model, rows = gathered.model, join(gathered.observations)
-    owner, X, width = np.concatenate(gathered.owners), np.concatenate(gathered.parts), len(gathered.model.features)
+    owner, X, width = np.concatenate(gathered.owners), gathered.features(rows, log, workers), len(model.features)
     labels = judge_labels(model.label, gathered.outcomes(), owner, rows.t, _references(rows), moment)
     known: Literal["recorded", "declared"] = "declared" if rows.imported.any() else "recorded"
     return Dataset(
@@ -243,6 +245,7 @@ def _dataset(gathered: Gatherer, entities: list[str], last: int, moment: int) ->
         position=rows.position,
         imported=rows.imported,
         event_id=rows.event_ids,
+        others=rows.others,
         labels=labels,
         X=np.ascontiguousarray(X[:, :width]),
         extra_names=gathered.program.computed.names[width:],

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from streamgauge.events.roles import entities_of
+from streamgauge.features.backfill import EARLIER, Requests, backfill_part
 from streamgauge.features.bind import BoundProgram
-from streamgauge.features.history import features_of
+from streamgauge.features.compute import finish_rows
+from streamgauge.features.history import aggregate_part
+from streamgauge.features.layout import EMPTY
 from streamgauge.features.predicates import name_expressions
 from streamgauge.features.program import FeatureProgram
 from streamgauge.features.timeline import Timeline
@@ -17,15 +21,17 @@ from streamgauge.outcomes.observations import Observations, grid_observations, j
 from streamgauge.outcomes.population import holds_many
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from streamgauge.definitions.specs import FeatureSpec, ModelSpec, ProjectSpec
     from streamgauge.events.record import Record
     from streamgauge.features.decode import SchemaBook
-    from streamgauge.features.layout import Layout
+    from streamgauge.features.history import Observed
+    from streamgauge.features.layout import Layouts
     from streamgauge.features.timeline import Identities
+    from streamgauge.log.port import Log
     from streamgauge.outcomes.events import Ints, StreamEvents, ToldEvent
 
 
@@ -58,13 +64,13 @@ class Gathering:
         owner: int64[m], each row's entity by its number in the chunk.
         observations: Of each entity.
         told: Of each entity, the events of the streams that outcomes are read from.
-        X: float64[m, computed features].
+        aggregates: float64[m, aggregates of the computed features], those of the observed role's entities.
     """
 
     owner: Ints
     observations: list[Observations]
     told: list[dict[str, list[ToldEvent]]]
-    X: NDArray[np.float64]
+    aggregates: NDArray[np.float64]
 
 
 class Gatherer:
@@ -75,7 +81,7 @@ class Gatherer:
         program: Its programs.
         owners: Of each chunk taken, each row's entity.
         observations: Of each entity taken.
-        parts: Of each chunk taken, its features.
+        parts: Of each chunk taken, its aggregates.
     """
 
     def __init__(
@@ -83,23 +89,24 @@ class Gatherer:
         project: ProjectSpec,
         model: ModelSpec,
         program: ModelProgram,
-        layout: Layout,
+        layouts: Layouts,
         book: SchemaBook,
         last_position: int,
         moment: int,
     ) -> None:
-        """Bind a model to the layout of a reading."""
+        """Bind a model to the layouts of a reading."""
         self.model = model
         self.program = program
         self.owners: list[Ints] = []
         self.observations: list[Observations] = []
         self.parts: list[NDArray[np.float64]] = []
-        self._layout = layout
+        self._layout = layouts.role(model.observe.role) or EMPTY
         self._book = book
         self._last_position = last_position
         self._moment = moment
-        self._bound = BoundProgram.of(program.computed, layout)
-        self._population = None if program.population is None else BoundProgram.of(program.population, layout)
+        self._bound = BoundProgram.of(program.computed, layouts)
+        self._population = None if program.population is None else BoundProgram.of(program.population, layouts)
+        self._others = [part for part in self._bound.parts if part.role != model.observe.role]
         self._collectors = {name: StreamCollector(project.streams[name]) for name in label_streams(model)}
 
     @staticmethod
@@ -135,16 +142,41 @@ class Gatherer:
         ]
         observations = self._populated(timeline, observations)
         owner = _owners(observations)
-        return Gathering(owner, observations, told, self._features(self._bound, timeline, owner, join(observations)))
+        aggregates = self._aggregates(self._bound, timeline, owner, join(observations))
+        return Gathering(owner, observations, told, aggregates)
 
     def take(self, entities: Ints, part: Gathering) -> None:
         """Keep what a chunk gave; ``entities`` are the numbers of its entities."""
         self.owners.append(entities[part.owner])
         self.observations += part.observations
-        self.parts.append(part.X)
+        self.parts.append(part.aggregates)
         for name, collector in self._collectors.items():
             for number, told in zip(entities.tolist(), part.told, strict=True):
                 collector.add(number, told.get(name, ()))
+
+    def features(self, rows: Observations, log: Log, workers: int) -> NDArray[np.float64]:
+        """Return features float64[n, computed features] of all rows, reading the entities of further roles now."""
+        aggregates = np.concatenate(self.parts)
+        for part in self._others:
+            keys = rows.others[part.role]
+            told = np.array([bool(key) for key in keys], np.bool_)
+            for together, position, known in self._cuts(rows):
+                chosen = told[together]
+                index = together[chosen]
+                if not len(index):
+                    continue
+                requests = Requests.of(
+                    [keys[row] for row in index.tolist()],
+                    rows.t[index],
+                    position[chosen] if known is None else np.full(len(index), EARLIER, np.int64),
+                    None if known is None else known[chosen],
+                    self._observed(rows, index),
+                )
+                out = np.full((len(index), aggregates.shape[1]), np.nan)
+                for _ in backfill_part(log, part, requests, out, up_to=self._last_position, workers=workers):
+                    pass
+                aggregates[index[:, None], part.outs] = out[:, part.outs]
+        return _finished(self._bound, aggregates)
 
     def outcomes(self) -> dict[str, StreamEvents]:
         """Return the live events that outcomes are read from, by stream."""
@@ -153,7 +185,8 @@ class Gatherer:
     def _observe(self, identities: dict[str, Identities], told: dict[str, list[ToldEvent]]) -> Observations:
         observe = self.model.observe
         if observe.kind == "stream":
-            return observed_events(told.get(str(observe.stream), ()))
+            events = told.get(str(observe.stream), ())
+            return observed_events(events, [part.role for part in self._others], self._keys)
         applied = (record for part in identities.values() for record in part.records)
         return grid_observations(observe, applied, self._moment)
 
@@ -162,36 +195,54 @@ class Gatherer:
         if self._population is None or self.program.active is None:
             return observations
         owner = _owners(observations)
-        columns = self._features(self._population, timeline, owner, join(observations))
+        aggregates = self._aggregates(self._population, timeline, owner, join(observations))
+        columns = _finished(self._population, aggregates)
         by_name = {name: columns[:, j] for j, name in enumerate(self._population.program.names)}
         active = holds_many(self.program.active, by_name, len(owner))
         ends = np.cumsum([len(one) for one in observations])[:-1]
         return [one.chosen(keep) for one, keep in zip(observations, np.split(active, ends), strict=True)]
 
-    def _features(
+    def _keys(self, record: Record) -> dict[str, str]:
+        return entities_of(record, self._book.spec(record.schema))
+
+    def _observed(self, rows: Observations, index: Ints) -> list[Observed | None] | None:
+        stream = self.model.observe.stream
+        if rows.event_ids is None or stream is None:
+            return None
+        return [(stream, rows.event_ids[row]) for row in index.tolist()]
+
+    def _cuts(self, rows: Observations) -> Iterator[tuple[Ints, Ints, Ints | None]]:
+        """Yield (rows, positions, knowledge moments or None): live ones are cut by position, others by knowledge."""
+        if self.model.known == "final":
+            yield np.arange(len(rows)), np.full(len(rows), self._last_position, np.int64), None
+            return
+        by_position = np.zeros(len(rows), np.bool_) if rows.event_ids is None else ~rows.imported
+        index = np.flatnonzero(by_position)
+        yield index, rows.position[index], None
+        index = np.flatnonzero(~by_position)
+        yield index, rows.position[index], rows.known_at[index]
+
+    def _aggregates(
         self, bound: BoundProgram, timeline: Timeline, owner: Ints, rows: Observations
     ) -> NDArray[np.float64]:
-        """Return features under each row's own cut: live observations by position, others by knowledge."""
-        stream = self.model.observe.stream
-        observed = None if rows.event_ids is None or stream is None else [(stream, event) for event in rows.event_ids]
-        if self.model.known == "final":
-            everything = np.full(len(rows), self._last_position, np.int64)
-            return features_of(timeline, bound, owner, rows.t, None, everything, observed)
-        by_position = np.zeros(len(rows), np.bool_) if observed is None else ~rows.imported
-        out = np.full((len(rows), bound.features), np.nan)
-        for chosen, known in ((by_position, None), (~by_position, rows.known_at)):
-            index = np.flatnonzero(chosen)
-            if len(index):
-                out[index] = features_of(
-                    timeline,
-                    bound,
-                    owner[index],
-                    rows.t[index],
-                    None if known is None else known[index],
-                    rows.position[index],
-                    None if observed is None else [observed[i] for i in index.tolist()],
-                )
+        """Return the aggregates of the observed role's entities under each row's own cut, float64[n, aggregates]."""
+        out = np.full((len(rows), bound.aggregates), np.nan)
+        for part in bound.parts:
+            if part.role != self.model.observe.role:
+                continue
+            for index, position, known in self._cuts(rows):
+                if len(index):
+                    own = np.full((len(index), bound.aggregates), np.nan)
+                    where = (timeline, part, owner[index], rows.t[index], known, position)
+                    aggregate_part(*where, self._observed(rows, index), own)
+                    out[index] = own
         return out
+
+
+def _finished(bound: BoundProgram, aggregates: NDArray[np.float64]) -> NDArray[np.float64]:
+    out = np.empty((len(aggregates), bound.features))
+    finish_rows(bound, aggregates, out)
+    return out
 
 
 def label_streams(model: ModelSpec) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from streamgauge.definitions.specs import ObserveSpec
     from streamgauge.events.record import Record
@@ -28,6 +29,8 @@ class Observations:
         position: int64[n], the observed record's position; ``EVERYTHING`` on a grid.
         imported: bool[n], whether the knowledge moment was declared by an import.
         event_ids: The observed events' ids, or None on a grid.
+        others: By further role or pair that was asked for: the key of each observed event's entity, empty where the
+            event was logged before its stream had that role.
     """
 
     t: Ints
@@ -35,24 +38,30 @@ class Observations:
     position: Ints
     imported: Mask
     event_ids: tuple[str, ...] | None = None
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.t)
 
     def chosen(self, keep: Mask) -> Observations:
         """Return the observations where ``keep`` is true."""
-        ids = (
-            None
-            if self.event_ids is None
-            else tuple(event_id for event_id, kept in zip(self.event_ids, keep.tolist(), strict=True) if kept)
-        )
-        return Observations(self.t[keep], self.known_at[keep], self.position[keep], self.imported[keep], ids)
+        chosen = keep.tolist()
+        ids = None if self.event_ids is None else tuple(compress(self.event_ids, chosen))
+        others = {role: tuple(compress(keys, chosen)) for role, keys in self.others.items()}
+        return Observations(self.t[keep], self.known_at[keep], self.position[keep], self.imported[keep], ids, others)
 
 
-def observed_events(told: Iterable[ToldEvent]) -> Observations:
+def observed_events(
+    told: Iterable[ToldEvent], others: Iterable[str] = (), keys: Callable[[Record], Mapping[str, str]] | None = None
+) -> Observations:
     """Return one observation for each live event of a stream: ``t = max(known_at, event_time)`` of its first record.
 
     A live record is cut at its own position, an imported one at its knowledge moment. A deleted event gives none.
+
+    Args:
+        told: The events.
+        others: Further roles and pairs whose entities are asked for.
+        keys: Returns the keys of a record's entities by role; needed with ``others``.
     """
     firsts: list[Record] = [event.first for event in told if event.live is not None and event.first is not None]
     firsts.sort(key=lambda record: (max(record.known_at, record.event_time), record.position))
@@ -62,7 +71,17 @@ def observed_events(told: Iterable[ToldEvent]) -> Observations:
         np.array([record.position for record in firsts], np.int64),
         np.array([record.imported for record in firsts], np.bool_),
         tuple(record.event_id for record in firsts),
+        _others(firsts, tuple(others), keys),
     )
+
+
+def _others(
+    records: Sequence[Record], roles: tuple[str, ...], keys: Callable[[Record], Mapping[str, str]] | None
+) -> dict[str, tuple[str, ...]]:
+    if not roles or keys is None:
+        return {}
+    told = [keys(record) for record in records]
+    return {role: tuple(one.get(role, "") for one in told) for role in roles}
 
 
 def grid_moments(observe: ObserveSpec, first_known: int, moment: int) -> Ints:
@@ -108,6 +127,10 @@ def join(parts: Sequence[Observations]) -> Observations:
         np.concatenate([_NO_TIMES, *(part.position for part in parts)]),
         np.concatenate([_NO_TIMES.astype(np.bool_), *(part.imported for part in parts)]),
         ids,
+        {
+            role: tuple(key for part in parts for key in part.others[role])
+            for role in (parts[0].others if parts else ())
+        },
     )
 
 
