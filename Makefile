@@ -44,6 +44,10 @@ demo: venv ## Simulate a lender, train, stream and decide, live in the terminal
 taiwan: venv ## Score 30,000 real clients month by month (ARGS="--data DIR" says where their data is)
 	@OMP_NUM_THREADS=1 $(BIN)/python examples/taiwan/run.py $(ARGS)
 
+.PHONY: churn
+churn: venv ## Learn who lets a simulated subscription lapse, and compare groups (ARGS="--customers 1000")
+	@OMP_NUM_THREADS=1 $(BIN)/python examples/churn/run.py $(ARGS)
+
 .PHONY: test
 test: dev-venv ## Run every test, documents and doctests included
 	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)

@@ -1,4 +1,4 @@
-"""The example projects load whole, and the template is the credit example."""
+"""The example projects load whole, and a template is the example of its name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from streamgauge.definitions.loader import load_project
 from streamgauge.definitions.specs import AggregateSpec, WindowSpec
 
 ROOT = Path(__file__).parents[2]
+CHURN = ROOT / "examples" / "churn" / "churn.py"
 CREDIT = ROOT / "examples" / "credit" / "credit.py"
 TAIWAN = ROOT / "examples" / "taiwan" / "taiwan.py"
 DAY = 86_400_000_000
@@ -46,9 +47,18 @@ def test_a_derived_feature_keeps_its_written_order() -> None:
     assert isinstance(pace[1][1], AggregateSpec)
 
 
-@pytest.mark.parametrize("template", ["credit"])
+def test_the_churn_example_learns_from_an_absence_and_keeps_people_apart() -> None:
+    project = load_project(CHURN)
+
+    assert list(project.streams) == ["Session", "Charge", "Change"]
+    assert project.labels["churned"].absent
+    assert project.models["churn"].observe.step_us == 7 * DAY
+    assert project.protected["Person"].names == ("sex", "born")
+
+
+@pytest.mark.parametrize("template", ["churn", "credit"])
 def test_the_template_is_the_example(template: str) -> None:
     copy = ROOT / "src" / "streamgauge" / "app" / "templates" / template / f"{template}.py"
 
-    assert copy.read_bytes() == CREDIT.read_bytes()
+    assert copy.read_bytes() == (ROOT / "examples" / template / f"{template}.py").read_bytes()
     assert tomllib.loads(copy.with_name("streamgauge.toml").read_text())["project"]["file"] == copy.name

@@ -17,7 +17,7 @@ def templates() -> list[str]:
     """Return the names of the templates.
 
     >>> templates()
-    ['credit']
+    ['churn', 'credit']
     """
     return sorted(entry.name for entry in files("streamgauge.app").joinpath("templates").iterdir() if entry.is_dir())
 

@@ -22,7 +22,11 @@ def init(
     *,
     template: Annotated[
         str,
-        typer.Option("--template", metavar="NAME", help="What it starts from: credit (current accounts and loans)."),
+        typer.Option(
+            "--template",
+            metavar="NAME",
+            help="What it starts from: credit (accounts and loans) or churn (subscriptions).",
+        ),
     ] = "credit",
     json: JsonOption = False,
 ) -> None:
