@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from streamgauge.app.metrics import Metrics
     from streamgauge.clock import Clock
     from streamgauge.decisions.ledger import Entry, Ledger, Receipt
+    from streamgauge.definitions.schema import StreamSpec
     from streamgauge.events.record import NewRecord
     from streamgauge.features.decode import SchemaBook
     from streamgauge.log.port import Log, Quarantined
@@ -339,8 +340,26 @@ def ask(intake: Intake, decision_id: str, event: Mapping[str, Any]) -> Asked:
     [new] = intake.many([event])
     if isinstance(new, EventRejected):
         raise new
-    request = plain(render(new, intake.spec(new.stream)))
-    return Asked(decision_id, new, request, digest_request(request), started)
+    return Asked(decision_id, new, *canonical(new, intake.spec(new.stream)), started)
+
+
+def default_id(event: Mapping[str, Any], streams: Mapping[str, StreamSpec]) -> str:
+    """Return the decision id of an event that is decided without one.
+
+    Raises:
+        UnknownName: The event is of no declared stream, or has no id.
+    """
+    spec = streams.get(str(event.get("stream")))
+    event_id = None if spec is None else event.get(spec.event_id)
+    if spec is None or not isinstance(event_id, str):
+        raise UnknownName("The event names no declared stream or has no id of its own: give the decision an --id.")
+    return f"{spec.name}-{event_id}"
+
+
+def canonical(new: NewRecord, spec: StreamSpec) -> tuple[dict[str, Any], str]:
+    """Return an event's canonical form, JSON values, and its digest."""
+    request = plain(render(new, spec))
+    return request, digest_request(request)
 
 
 def _caught(work: Callable[..., _T], *arguments: Any) -> _T | Exception:  # noqa: ANN401 - they are the function's

@@ -131,6 +131,10 @@ class Metrics:
         self.registry.register(_OpenQuarantine(log))
         self._gauge("engine_up", "1 while events are applied.", lambda: engine.failure is None)
 
+    def watch_workers(self, connected: Callable[[], int]) -> None:
+        """Expose how many API workers are connected."""
+        self._gauge("api_workers", "API workers that are connected to the owner.", connected)
+
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format.
 

@@ -18,7 +18,7 @@ from streamgauge.app.answers import (
     ScoreAnswer,
 )
 from streamgauge.app.applying import Applier
-from streamgauge.app.deciding import Asked, Decider, answer_of, ask
+from streamgauge.app.deciding import Asked, Decider, answer_of, ask, default_id
 from streamgauge.app.declared import project_to_serve, safe_streams, streams_to_serve
 from streamgauge.app.desk import Desk
 from streamgauge.app.drift import DriftBook
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_WAIT_S = 5.0
 _SPARE_OUTBOX = 5_000
 
 
@@ -278,9 +277,9 @@ class Owner(Steward):
             raise
         return await self.desk.ask(asked)
 
-    def decide(self, decision_id: str, event: Mapping[str, Any]) -> DecisionAnswer:
+    def decide(self, decision_id: str | None, event: Mapping[str, Any]) -> DecisionAnswer:
         """See `Service.decide`."""
-        return asyncio.run(self.adecide(decision_id, event))
+        return asyncio.run(self.adecide(decision_id or default_id(event, self.intake.streams), event))
 
     def decision(self, decision_id: str) -> DecisionAnswer:
         """See `Service.decision`."""
@@ -420,7 +419,7 @@ class Owner(Steward):
 
     def _await(self, position: int | None) -> None:
         if position is not None:
-            self.engine.wait_for(position, _WAIT_S)
+            self.engine.wait_for(position, self.place.settings.api.wait)
 
     def _key(self, entity: str) -> str:
         """Return the key of an entity: as it names its role, or under the first role by which the log knows its id."""

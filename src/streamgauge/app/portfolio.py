@@ -43,10 +43,11 @@ class _Scored:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """Knowing all that was applied up to `position`, as of `as_of` in µs."""
+    """Knowing all that was applied up to `position`, the last of it learnt at `known_at`, as of `as_of` in µs."""
 
     as_of: int
     position: int
+    known_at: int
 
 
 def score_portfolio(
@@ -61,7 +62,8 @@ def score_portfolio(
     """Write every active entity's score as of one moment, and return how many there are.
 
     Events go on being applied meanwhile; an entity that is reached by one is read from the log instead, so that all
-    scores know the same. The table has the columns ``entity pd points margin as_of model version``, sorted by entity.
+    scores know the same. The table has the columns ``entity pd points margin as_of position known_at model
+    version``, sorted by entity.
 
     Args:
         log: The log.
@@ -78,7 +80,7 @@ def score_portfolio(
     check_target(out)
     newest = log.get(applier.watermark)
     known = 0 if newest is None else newest.accepted_at
-    cut = _Cut(max(clock.now_us(), known), applier.watermark)
+    cut = _Cut(max(clock.now_us(), known), applier.watermark, known)
     prefix = f"{served.serving.role}:"
     pending = frozenset(applier.pending)
     entities = sorted({key for key in applier.store.entities() if key.startswith(prefix)} | pending)
@@ -151,6 +153,8 @@ def _write(parts: Sequence[_Scored], served: LiveModel, cut: _Cut, out: Path) ->
         }
     ).with_columns(
         pl.lit(cut.as_of).cast(pl.Datetime("us", "UTC")).alias("as_of"),
+        pl.lit(cut.position).cast(pl.Int64).alias("position"),
+        pl.lit(cut.known_at).cast(pl.Datetime("us", "UTC")).alias("known_at"),
         pl.lit(served.name).alias("model"),
         pl.lit(served.version).cast(pl.Int64).alias("version"),
     )

@@ -139,8 +139,10 @@ class RemoteService:
         asked = {"model": model, "as_of": as_of, "position": position, "min_position": min_position}
         return self._get(_entity(entity, "score"), asked, ScoreAnswer)
 
-    def decide(self, decision_id: str, event: Mapping[str, Any]) -> DecisionAnswer:
+    def decide(self, decision_id: str | None, event: Mapping[str, Any]) -> DecisionAnswer:
         """See `Service.decide`."""
+        if decision_id is None:
+            return self._long("/internal/decide", {"event": dict(event)}, DecisionAnswer)
         body = self._request("POST", "/v1/decisions", {"decision_id": decision_id, "event": dict(event)})
         return msgspec.json.decode(body, type=DecisionAnswer)
 

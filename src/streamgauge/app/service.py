@@ -91,8 +91,10 @@ class Service(Protocol):
             PositionNotReached: ``min_position`` was not applied in time.
         """
 
-    def decide(self, decision_id: str, event: Mapping[str, Any]) -> DecisionAnswer:
+    def decide(self, decision_id: str | None, event: Mapping[str, Any]) -> DecisionAnswer:
         """Decide an event: append it, apply, score, record durably, answer.
+
+        Without a decision_id it is made of the stream and the event's own id.
 
         Raises:
             EventRejected: The event cannot be accepted; there is no decision.

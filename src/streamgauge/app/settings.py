@@ -33,6 +33,20 @@ class ApiSettings(_Section):
     keys: bool = Field(default=True, description="Whether callers need an API key. Off only on a trusted host.")
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="The largest request body that is read.")
     max_events: int = Field(default=10_000, ge=1, description="The most events one call may bring.")
+    wait: float = Field(
+        default=2.0, gt=0, le=60, description="Seconds that a read waits for its `min_position` before it answers 503."
+    )
+
+
+class ServerSettings(_Section):
+    """``[server]``: the processes of ``streamgauge run``."""
+
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="API processes. 1 answers in the process that owns the data; more are processes of their own.",
+    )
 
 
 class EngineSettings(_Section):
@@ -64,6 +78,7 @@ class Settings(BaseSettings):
 
     project: ProjectSettings = ProjectSettings()
     api: ApiSettings = ApiSettings()
+    server: ServerSettings = ServerSettings()
     engine: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
 
@@ -171,6 +186,11 @@ class Place:
         """The owner's Unix socket."""
         return self.data / "owner.sock"
 
+    @property
+    def worker_socket(self) -> Path:
+        """The owner's Unix socket for API workers, in a folder that only this user may enter."""
+        return self.data / "workers" / "owner.sock"
+
 
 def find_place(start: Path) -> Place:
     """Find ``streamgauge.toml`` in a directory or above it, and read it.
@@ -212,6 +232,7 @@ def _explain(path: Path, error: ValidationError) -> str:
     sections: dict[str, type[BaseModel]] = {
         "project": ProjectSettings,
         "api": ApiSettings,
+        "server": ServerSettings,
         "engine": EngineSettings,
         "log": LogSettings,
     }

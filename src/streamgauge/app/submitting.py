@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from streamgauge.app.engine import Engine
     from streamgauge.app.intake import Intake
+    from streamgauge.events.record import NewRecord
 
 
 @dataclass(slots=True)
@@ -47,7 +48,18 @@ def submit_events(intake: Intake, engine: Engine, events: Sequence[Mapping[str, 
         for (index, error), number in zip(bad, numbers, strict=True)
     ]
     good = [index for index, one in enumerate(checked) if not isinstance(one, EventRejected)]
-    submission = Submission([one for one in checked if not isinstance(one, EventRejected)])
+    return _on_their_way(engine, [one for one in checked if not isinstance(one, EventRejected)], good, refused)
+
+
+def submit_records(engine: Engine, records: Sequence[NewRecord]) -> Pending:
+    """Accept events that were validated elsewhere, without waiting."""
+    return _on_their_way(engine, records, range(len(records)), ())
+
+
+def _on_their_way(
+    engine: Engine, records: Sequence[NewRecord], good: Sequence[int], refused: Sequence[Refused]
+) -> Pending:
+    submission = Submission(records)
     pending = Pending(Future(), Future())
     follow(
         engine.submit(submission),

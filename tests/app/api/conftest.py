@@ -28,7 +28,13 @@ def keys(owner: Owner) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def app(owner: Owner, keys: dict[str, str]) -> FastAPI:
     assert keys
-    return create_app(owner, Keys(owner.place.keys))
+    return impatient(create_app(owner, Keys(owner.place.keys)))
+
+
+def impatient(app: FastAPI) -> FastAPI:
+    """Let reads of an application wait a millisecond for a position."""
+    app.state.api.settings = app.state.api.settings.model_copy(update={"wait": 0.001})
+    return app
 
 
 class Client:

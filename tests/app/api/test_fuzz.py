@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from streamgauge.app.api.application import PUBLIC, create_app
-from tests.app.api.conftest import Client
+from tests.app.api.conftest import Client, impatient
 
 if TYPE_CHECKING:
     from streamgauge.app.owner import Owner
@@ -33,11 +33,8 @@ DECLARED = [content_type_conformance, response_schema_conformance, status_code_c
 
 
 @pytest.mark.parametrize("name", [operation.name for operation in PUBLIC if operation.name != "stream_scores"])
-def test_any_call_made_from_the_document_is_answered_as_it_says(
-    owner: Owner, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streamgauge.app.api.entities.WAIT_S", 0.001)
-    schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(owner, None))
+def test_any_call_made_from_the_document_is_answered_as_it_says(owner: Owner, name: str) -> None:
+    schema = schemathesis.openapi.from_asgi("/openapi.json", impatient(create_app(owner, None)))
     operation = schema.find_operation_by_id(name)
 
     @BOUNDED

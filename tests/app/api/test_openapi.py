@@ -241,9 +241,8 @@ NEEDS_A_FAULT = {"internal", "ledger-unavailable", "storage-unavailable", "not-r
 
 
 def test_every_documented_problem_that_a_caller_can_cause_is_caused_and_looks_as_documented(
-    admin: Client, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    admin: Client, owner: Owner
 ) -> None:
-    monkeypatch.setattr("streamgauge.app.api.entities.WAIT_S", 0.01)
     calls = provocations(owner)
     tested_elsewhere = NEEDS_A_FAULT | {"unauthorized", "missing-scope"}
     expected = {(name, code) for name, _, code in DOCUMENTED_PROBLEMS if code not in tested_elsewhere}

@@ -19,10 +19,9 @@ GUARDED = [operation for operation in PUBLIC if operation.scope is not None]
 @pytest.mark.parametrize("operation", GUARDED, ids=lambda operation: operation.name)
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_key_opens_its_scope_and_nothing_else(
-    app: FastAPI, keys: dict[str, str], operation: object, scope: str, monkeypatch: pytest.MonkeyPatch
+    app: FastAPI, keys: dict[str, str], operation: object, scope: str
 ) -> None:
     operation = next(one for one in GUARDED if one is operation)
-    monkeypatch.setattr("streamgauge.app.api.entities.WAIT_S", 0.01)
     ask = Client(app, {"authorization": f"Bearer {keys[scope]}"})
     # An unknown parameter: whoever is let in is told of it, and nothing is done.
     answer = ask(operation.method, f"{operation.template.replace('{number}', '1')}?nonsense=1")

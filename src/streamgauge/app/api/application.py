@@ -19,12 +19,16 @@ from streamgauge.app.api.operations import Api, endpoint
 from streamgauge.app.api.problems import problem_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
     from fastapi import FastAPI
     from starlette.requests import Request
 
     from streamgauge.app.api.operations import Operation
     from streamgauge.app.keys import Keys
     from streamgauge.app.owner import Owner
+
+    Endpoint = Callable[[Request], Awaitable[Response]]
 
 PUBLIC: Final[tuple[Operation, ...]] = (
     *events.OPERATIONS,
@@ -38,6 +42,10 @@ PUBLIC: Final[tuple[Operation, ...]] = (
 """What is offered on the network."""
 
 
+DIRECT: Final = frozenset({"/v1/events", "/v1/decisions"})
+"""What is posted to these is answered before the framework."""
+
+
 def create_app(owner: Owner, keys: Keys | None) -> FastAPI:
     """Return the application that answers for an owner.
 
@@ -49,14 +57,21 @@ def create_app(owner: Owner, keys: Keys | None) -> FastAPI:
         keys: The API keys, or None where callers need none.
     """
     api = Api(owner, keys, owner.place.settings.api, owner.metrics, ScoreNews(owner.publisher), Jobs())
+    app = application_of({operation: endpoint(api, operation) for operation in (*PUBLIC, *internal.OPERATIONS)})
+    app.state.api = api
+    return app
+
+
+def application_of(endpoints: Mapping[Operation, Endpoint]) -> FastAPI:
+    """Return the application that answers operations by these functions."""
     described = msgspec.json.encode(document(PUBLIC))
 
     async def get_openapi(request: Request) -> Response:  # noqa: ARG001 - the form of every route
         return Response(described, media_type="application/json")
 
     routes = [
-        Route(operation.path, endpoint(api, operation), methods=[operation.method], name=operation.name)
-        for operation in (*PUBLIC, *internal.OPERATIONS)
+        Route(operation.path, answer, methods=[operation.method], name=operation.name)
+        for operation, answer in endpoints.items()
     ]
     app = DirectApp(
         title="Streamgauge",
@@ -68,11 +83,10 @@ def create_app(owner: Owner, keys: Keys | None) -> FastAPI:
         exception_handlers={HTTPException: _problem, Exception: _problem},
     )
     app.direct = {
-        (operation.method, operation.path): endpoint(api, operation)
-        for operation in (*events.OPERATIONS, *decisions.OPERATIONS)
-        if "{" not in operation.path
+        (operation.method, operation.path): answer
+        for operation, answer in endpoints.items()
+        if operation.path in DIRECT and operation.method == "POST"
     }
-    app.state.api = api
     app.openapi = partial(document, PUBLIC)  # type: ignore[method-assign] # FastAPI's documented hook
     return app
 

@@ -12,7 +12,7 @@ from streamgauge.app.api.bodies import JSON, decode_struct, media_type, read_bod
 from streamgauge.app.api.events import EVENT_SCHEMA
 from streamgauge.app.api.operations import Api, Operation, Parameter, answered
 from streamgauge.app.api.parameters import Parameters
-from streamgauge.app.api.problems import Problem
+from streamgauge.app.api.problems import Problem, problem_of
 from streamgauge.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -39,18 +39,35 @@ _DECODER: Final = msgspec.json.Decoder(DecisionRequest)
 
 async def post_decision(api: Api, request: Request) -> Response:
     """Decide an event."""
-    Parameters(request, ())
-    media_type(request, (JSON,))
-    asked = decode_struct(await read_body(request, api.settings.max_body_bytes), _DECODER)
-    if not (0 < len(asked.decision_id) <= _LONGEST_ID and asked.decision_id.isprintable()):
-        detail = f"decision_id is empty, unprintable or longer than {_LONGEST_ID} characters. Send a short unique text."
-        raise Problem.at("invalid-body", "$.decision_id", detail)
+    asked = await decision_request(request, api.settings.max_body_bytes)
     try:
         return answered(await api.owner.adecide(asked.decision_id, asked.event))
     except UnknownName as error:
+        raise refusal_of(error) from error
+
+
+async def decision_request(request: Request, limit: int) -> DecisionRequest:
+    """Read what is to be decided.
+
+    Raises:
+        Problem: The request is not of the form that is expected.
+    """
+    Parameters(request, ())
+    media_type(request, (JSON,))
+    asked = decode_struct(await read_body(request, limit), _DECODER)
+    if not (0 < len(asked.decision_id) <= _LONGEST_ID and asked.decision_id.isprintable()):
+        detail = f"decision_id is empty, unprintable or longer than {_LONGEST_ID} characters. Send a short unique text."
+        raise Problem.at("invalid-body", "$.decision_id", detail)
+    return asked
+
+
+def refusal_of(error: Exception) -> Problem:
+    """Return the problem that an error is for whoever asks for a decision."""
+    if isinstance(error, UnknownName):
         problem = Problem.at("nothing-decides", "$.event.stream", str(error))
         problem.error = UnknownName.__name__
-        raise problem from error
+        return problem
+    return problem_of(error)
 
 
 async def get_decision(api: Api, request: Request) -> Response:

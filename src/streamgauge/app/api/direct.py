@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from fastapi import FastAPI
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
     Endpoint = Callable[[Request], Awaitable[Response]]
@@ -69,5 +69,8 @@ class DirectApp(FastAPI):
             await super().__call__(scope, receive, send)
             return
         response = await endpoint(cast("Request", LeanRequest(scope, receive)))
+        if type(response) is not Response:
+            await response(scope, receive, send)
+            return
         await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
         await send({"type": "http.response.body", "body": response.body})

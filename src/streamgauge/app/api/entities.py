@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-WAIT_S: Final = 2.0
-"""How long a read waits for a position."""
-
 _PARAMETERS: Final = (
     Parameter("entity", "The entity's id, percent-encoded.", {"type": "string", "minLength": 1}, "path"),
     Parameter("model", "The model's name.", {"type": "string", "minLength": 1}),
@@ -76,10 +73,10 @@ async def _reached(api: Api, position: int) -> None:
     if position <= publisher.position:
         return
     try:
-        await asyncio.wait_for(asyncio.wrap_future(publisher.reached(position)), WAIT_S)
+        await asyncio.wait_for(asyncio.wrap_future(publisher.reached(position)), api.settings.wait)
     except TimeoutError as error:
         raise PositionNotReached(
-            f"Position {position} was not applied within {WAIT_S:g} s; the newest applied position is "
+            f"Position {position} was not applied within {api.settings.wait:g} s; the newest applied position is "
             f"{publisher.position}. Ask again."
         ) from error
 

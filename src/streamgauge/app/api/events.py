@@ -17,16 +17,36 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from streamgauge.app.settings import ApiSettings
+
 _AT_ONCE: Final = 64
 """How many events are validated on the event loop; more of them would keep other requests waiting."""
 
 
 async def post_events(api: Api, request: Request) -> Response:
     """Accept events; answer after the durable append, or after applying."""
+    found, applied = await events_request(request, api.settings)
+    return answer_events(await ingest(api, found, applied=applied))
+
+
+async def events_request(request: Request, settings: ApiSettings) -> tuple[list[Any], bool]:
+    """Read events, and whether the answer waits until they are applied.
+
+    Raises:
+        Problem: The request is not of the form that is expected.
+    """
     applied = Parameters(request, ("wait",)).choice("wait", ("applied",)) is not None
     content_type = media_type(request, (JSON, NDJSON))
-    body = await read_body(request, api.settings.max_body_bytes)
-    answer = await ingest(api, decode_events(body, content_type, api.settings.max_events), applied=applied)
+    body = await read_body(request, settings.max_body_bytes)
+    return decode_events(body, content_type, settings.max_events), applied
+
+
+def answer_events(answer: IngestAnswer) -> Response:
+    """Return the answer to events.
+
+    Raises:
+        Problem: None was accepted.
+    """
     if answer.quarantined and not answer.accepted:
         raise _rejected(answer)
     return answered(answer)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from streamgauge.app.answers import ImportAnswer, IngestAnswer, VerifyAnswer
+from streamgauge.app.answers import DecisionAnswer, ImportAnswer, IngestAnswer, VerifyAnswer
 from streamgauge.app.api.bodies import JSON, NDJSON, check_depth, decode_struct, read_body
 from streamgauge.app.api.events import ingest
 from streamgauge.app.api.operations import Api, Operation, answered
@@ -46,6 +46,12 @@ class ImportForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stream: str
     known_after_us: int | None = None
     known_at: str | None = None
+
+
+class DecideForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An event to decide under an id made of its own."""
+
+    event: dict[str, Any]
 
 
 class VerifyForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,6 +108,10 @@ def _import_file(api: Api, form: ImportForm, tell: Progress) -> ImportAnswer:
     )
 
 
+def _decide(api: Api, form: DecideForm, tell: Progress) -> DecisionAnswer:  # noqa: ARG001 - it has nothing to say
+    return api.owner.decide(None, form.event)
+
+
 def _verify(api: Api, form: VerifyForm, tell: Progress) -> VerifyAnswer:
     return api.owner.verify(tell, last=form.last)
 
@@ -146,6 +156,7 @@ OPERATIONS: Final = (
     _operation("ingest", "Accept events", IngestForm, post_ingest),
     _operation("ingest-file", "Accept a file's rows", FileForm, _job(FileForm, _ingest_file)),
     _operation("import-file", "Accept history", ImportForm, _job(ImportForm, _import_file)),
+    _operation("decide", "Decide an event under its own id", DecideForm, _job(DecideForm, _decide)),
     _operation("verify", "Recompute decisions", VerifyForm, _job(VerifyForm, _verify)),
     _operation("portfolio", "Score every entity", PortfolioForm, _job(PortfolioForm, _portfolio)),
     _operation("prepare", "Build the states that models will need", PrepareForm, _job(PrepareForm, _prepare)),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from starlette.responses import Response
 
 from streamgauge.app.api.problems import Problem, problem_of
-from streamgauge.app.api.security import admit, is_local
+from streamgauge.app.api.security import FORWARDED, admit, is_local
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from streamgauge.app.settings import ApiSettings
 
 _ENCODER: Final = msgspec.json.Encoder()
+
+
+class Counts(Protocol):
+    """Counts requests."""
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one."""
 
 
 @dataclass(slots=True)
@@ -86,7 +94,7 @@ class Example:
     media_type: str = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation:
     """One thing that can be asked.
 
@@ -135,8 +143,21 @@ def answered(value: object) -> Response:
 
 def endpoint(api: Api, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
     """Return the function that answers an operation's requests, every error as a problem."""
-    template, scope, handle = operation.template, operation.scope, operation.handle
-    keys, metrics, local = api.keys, api.metrics, operation.local
+    return guarded(operation, partial(operation.handle, api), api.keys, api.metrics)
+
+
+def guarded(
+    operation: Operation, handle: Callable[[Request], Awaitable[Response]], keys: Keys | None, counts: Counts
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return a function that lets handle those who may, answers every error as a problem, and counts.
+
+    Args:
+        operation: What is asked for.
+        handle: Answers it.
+        keys: The API keys, or None where none is needed.
+        counts: Counts requests.
+    """
+    template, scope, local = operation.template, operation.scope, operation.local
 
     async def answer(request: Request) -> Response:
         started = time.perf_counter()
@@ -144,10 +165,11 @@ def endpoint(api: Api, operation: Operation) -> Callable[[Request], Awaitable[Re
             if local and not is_local(request):
                 raise Problem("no-route", "This is answered on the owner's own socket only.")  # noqa: TRY301
             admit(request, keys, scope)
-            response = await handle(api, request)
+            response = await handle(request)
         except Exception as error:  # noqa: BLE001 - no error may leave the API in another form
             response = problem_of(error).response(request.scope["path"])
-        metrics.answered(template, request.method, response.status_code, time.perf_counter() - started)
+        if FORWARDED not in request.headers or not is_local(request):
+            counts.answered(template, request.method, response.status_code, time.perf_counter() - started)
         return response
 
     return answer

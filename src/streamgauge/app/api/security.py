@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from streamgauge.app.keys import Keys
 
+FORWARDED: Final = "x-streamgauge-forwarded"
+"""The header of a request that a worker passes on; it is the worker that counts it."""
+
 _LOCAL: Final = "streamgauge.local"
 
 

@@ -20,10 +20,9 @@ from streamgauge.app.socket_path import SocketPath
 from streamgauge.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from fastapi import FastAPI
     from starlette.types import ASGIApp
 
     from streamgauge.app.api.operations import Api
@@ -43,7 +42,7 @@ SWITCH_S: Final = 0.0005
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-class _Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """A uvicorn server that says when it listens, and leaves signals to whom they belong."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -69,13 +68,17 @@ class Serving:
         url: Where callers reach it; empty before it started.
     """
 
-    def __init__(self, owner: Owner, *, on_started: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, owner: Owner, *, on_started: Callable[[str], None] | None = None, by_workers: bool = False
+    ) -> None:
         """Bind nothing yet.
 
         Args:
             owner: Answers; it is closed when serving ends.
             on_started: Called with the URL once requests are answered.
+            by_workers: Whether API workers listen for callers, and connect to the owner; the URL is then empty.
         """
+        self._by_workers = by_workers
         self.owner = owner
         self.url = ""
         self._on_started = on_started
@@ -118,21 +121,25 @@ class Serving:
         if self._asked.is_set():
             self._stopping.set()
         try:
-            with (
-                _tcp_socket(place.settings.api.host, place.settings.api.port) as tcp,
-                _unix_socket(place.socket) as unix,
-            ):
-                self.url = _url(tcp)
-                await self._until_stopped(app, api, tcp, unix)
+            async with contextlib.AsyncExitStack() as sockets:
+                listeners: list[tuple[ASGIApp, socket.socket]] = []
+                if self._by_workers:
+                    await sockets.enter_async_context(_worker_port(self.owner))
+                else:
+                    tcp = sockets.enter_context(tcp_socket(place.settings.api.host, place.settings.api.port))
+                    self.url = url_of(tcp)
+                    listeners.append((app, tcp))
+                listeners.append((LocalCallers(app), sockets.enter_context(_unix_socket(place.socket))))
+                await self._until_stopped(api, listeners)
         finally:
             await asyncio.to_thread(api.jobs.close)
 
-    async def _until_stopped(self, app: FastAPI, api: Api, tcp: socket.socket, unix: socket.socket) -> None:
-        servers = [_server(app), _server(LocalCallers(app))]
+    async def _until_stopped(self, api: Api, listeners: Sequence[tuple[ASGIApp, socket.socket]]) -> None:
+        servers = [server_of(app) for app, _ in listeners]
         with self._signals():
             serving = [
                 asyncio.ensure_future(server.serve([listener]))
-                for server, listener in zip(servers, (tcp, unix), strict=True)
+                for server, (_, listener) in zip(servers, listeners, strict=True)
             ]
             listening: list[asyncio.Future[Any]] = [asyncio.ensure_future(one.listening.wait()) for one in servers]
             for server_listens in listening:
@@ -166,16 +173,17 @@ class Serving:
                 loop.remove_signal_handler(number)
 
 
-def serve(owner: Owner, *, on_started: Callable[[str], None] | None = None) -> None:
+def serve(owner: Owner, *, on_started: Callable[[str], None] | None = None, by_workers: bool = False) -> None:
     """Serve an owner until SIGTERM or SIGINT, then close it; prints nothing.
 
     Raises:
         SettingsError: The address cannot be listened on.
     """
-    Serving(owner, on_started=on_started).run()
+    Serving(owner, on_started=on_started, by_workers=by_workers).run()
 
 
-def _server(app: ASGIApp) -> _Server:
+def server_of(app: ASGIApp) -> HttpServer:
+    """Return the HTTP server of an application."""
     settings: dict[str, Any] = {
         "http": "httptools",
         "ws": "none",
@@ -188,14 +196,25 @@ def _server(app: ASGIApp) -> _Server:
         "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": GRACE_S,
     }
-    return _Server(uvicorn.Config(app, **settings))
+    return HttpServer(uvicorn.Config(app, **settings))
 
 
 @contextlib.contextmanager
-def _tcp_socket(host: str, port: int) -> Iterator[socket.socket]:
+def tcp_socket(host: str, port: int) -> Iterator[socket.socket]:
+    """Take the address where callers connect; whoever serves listens on it.
+
+    Raises:
+        SettingsError: The address cannot be listened on.
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address[:2])
+        except BaseException:
+            listener.close()
+            raise
     except OSError as error:
         message = (
             f"Cannot listen on {host}:{port}: {error.strerror or error}. Set [api] host and port in streamgauge.toml, "
@@ -222,6 +241,25 @@ def _unix_socket(path: Path) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
-def _url(listener: socket.socket) -> str:
+@contextlib.asynccontextmanager
+async def _worker_port(owner: Owner) -> AsyncIterator[None]:
+    """Let API workers connect."""
+    from streamgauge.app.workers.port import WorkerPort
+
+    path = owner.place.worker_socket
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.parent.chmod(0o700)
+    port = WorkerPort(owner)
+    with _unix_socket(path) as listener:
+        server = await asyncio.get_running_loop().create_unix_server(port.protocol, sock=listener)
+        try:
+            yield
+        finally:
+            server.close()
+            port.close()
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return where callers reach a socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

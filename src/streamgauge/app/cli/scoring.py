@@ -16,7 +16,6 @@ from streamgauge.app.cli.options import (
     PositionOption,
     ProjectOption,
     find,
-    load,
     moment,
 )
 from streamgauge.app.cli.terminal import Progress, say, show_json, show_table
@@ -88,9 +87,8 @@ def decide(
     The same id with the same event again answers the same decision.
     """
     flat = _flat(event)
-    place = find(project)
-    with _asked(place) as (service, _):
-        answer = service.decide(decision_id or _default_id(place, flat), flat)
+    with _asked(find(project)) as (service, _):
+        answer = service.decide(decision_id, flat)
     if json:
         show_json(answer)
     else:
@@ -163,17 +161,6 @@ def _flat(path: Path) -> dict[str, Any]:
         return msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EventRejected(f"{path} holds no JSON object: {error}.", reason="malformed") from error
-
-
-def _default_id(place: Place, flat: dict[str, Any]) -> str:
-    streams = load(place).streams
-    spec = streams.get(str(flat.get("stream")))
-    event_id = flat.get(spec.event_id) if spec is not None else None
-    if spec is None or event_id is None:
-        raise typer.BadParameter(
-            "The event names no declared stream or has no id of its own: give the decision an --id."
-        )
-    return f"{spec.name}-{event_id}"
 
 
 def _show_decision(answer: DecisionAnswer) -> None:

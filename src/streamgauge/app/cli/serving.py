@@ -11,6 +11,8 @@ from streamgauge.app.cli.options import HERE, JsonOption, ProjectOption, find
 from streamgauge.app.cli.terminal import Progress, note, show_json, show_json_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamgauge.app.settings import Place
 
 
@@ -21,23 +23,22 @@ def run(
         int | None,
         typer.Option("--port", min=0, max=65535, metavar="PORT", help="Instead of [api] port; 0: a free one."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, max=256, metavar="N", help="API processes, instead of [server] workers."),
+    ] = None,
     project: ProjectOption = HERE,
     json: JsonOption = False,
 ) -> None:
     """Own the project's data: accept events, keep scores fresh, decide, and serve the API until Ctrl-C.
 
-    The first start creates an admin key and prints it this once. With --json, one line with url and key is printed when
-    requests are answered.
+    With more than one worker, processes of their own answer requests. The first start creates an admin key and prints
+    it this once. With --json, one line with url and key is printed when requests are answered.
     """
-    from streamgauge.app.api.serving import serve
-    from streamgauge.app.owner import Owner
-
     place = _with_address(find(project), host, port)
-    with Progress() as progress:
-        owner = Owner.open(place, progress=progress)
-    key = _first_key(place) if place.settings.api.keys else None
 
     def started(url: str) -> None:
+        key = _first_key(place) if place.settings.api.keys else None
         if json:
             show_json_line({"url": url, "key": key, "keys": str(place.keys), "socket": str(place.socket)})
             return
@@ -46,10 +47,32 @@ def run(
             note(f"Admin key, shown this once: {key}")
         if place.settings.api.keys:
             note(f"Keys are kept hashed in {place.keys}; make others with: streamgauge keys create NAME --scope read.")
+
+    processes = workers or place.settings.server.workers
+    if processes == 1:
+        _run_alone(place, started)
+        return
+    from streamgauge.app.workers.supervisor import Supervisor
+
+    code = Supervisor(place, processes, started).run()
+    if code:
+        raise typer.Exit(code)
+
+
+def _run_alone(place: Place, started: Callable[[str], None]) -> None:
+    """Own the data and answer requests in this process."""
+    from streamgauge.app.api.serving import serve
+    from streamgauge.app.owner import Owner
+
+    with Progress() as progress:
+        owner = Owner.open(place, progress=progress)
+
+    def said(url: str) -> None:
+        started(url)
         if not owner.live.models:
             note("No model is served yet: streamgauge import, then streamgauge train, beside this process.")
 
-    serve(owner, on_started=started)
+    serve(owner, on_started=said)
 
 
 def demo(  # noqa: PLR0913 - every part of a demo may be larger or smaller
