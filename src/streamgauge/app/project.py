@@ -164,11 +164,15 @@ class Project:
         with self._log() as log:
             return _with_features(table, roles, specs, self.spec.streams, log, self.place.settings.engine.workers)
 
-    def dataset(self, model: str | None = None) -> pl.DataFrame:
+    def dataset(self, model: str | None = None, *, position: int | None = None) -> pl.DataFrame:
         """Return a model's rows: whom, as of when, the label, and each feature under its own cut.
 
+        Args:
+            model: The model; not needed where the project has one.
+            position: The rows as they were when this was the log's last position; None for all that is known now.
+
         Raises:
-            UnknownName: There is no such model.
+            UnknownName: There is no such model, or no such position.
             TrainingRefused: The log holds no entity to observe.
         """
         from streamgauge.models.dataset import build_dataset
@@ -176,7 +180,8 @@ class Project:
         spec = self.spec.models[self._model(model)]
         with self._log() as log:
             workers = self.place.settings.engine.workers
-            return build_dataset(self.spec, spec, log, workers=workers, progress=self._progress).frame
+            built = build_dataset(self.spec, spec, log, workers=workers, progress=self._progress, position=position)
+        return built.frame
 
     def train(self, model: str | None = None) -> TrainingRun:
         """Train a model from the log and register it; scores are made with it from now on if it is champion.

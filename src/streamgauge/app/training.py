@@ -21,17 +21,25 @@ if TYPE_CHECKING:
     from streamgauge.scoring.policy import RegisteredPolicy
 
 
-def dataset_of(place: Place, project: ProjectSpec, model: str, progress: Callable[[str, int, int], None]) -> Dataset:
-    """Build a model's rows from the log as it stands.
+def dataset_of(
+    place: Place,
+    project: ProjectSpec,
+    model: str,
+    progress: Callable[[str, int, int], None],
+    position: int | None = None,
+) -> Dataset:
+    """Build a model's rows from the log as it stands, or as it stood at a position.
 
     Raises:
+        UnknownName: The log holds no record at that position.
         TrainingRefused: The log holds no entity to observe.
     """
     from streamgauge.models.dataset import build_dataset
 
     with closing(wiring.open_log(place)) as log:
         workers = place.settings.engine.workers
-        return build_dataset(project, project.models[model], log, workers=workers, progress=progress)
+        spec = project.models[model]
+        return build_dataset(project, spec, log, workers=workers, progress=progress, position=position)
 
 
 def train(

@@ -11,7 +11,7 @@ import polars as pl
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.definitions.texts import hash_text
-from streamgauge.errors import TrainingRefused
+from streamgauge.errors import TrainingRefused, UnknownName
 from streamgauge.features.chunks import in_chunks, in_order
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.layout import Layouts
@@ -148,6 +148,7 @@ def build_dataset(
     workers: int = WORKERS,
     progress: Progress = silent,
     extra: Sequence[FeatureSpec] = (),
+    position: int | None = None,
 ) -> Dataset:
     """Build the rows of a model from the log, as it stands at one position.
 
@@ -158,11 +159,16 @@ def build_dataset(
         workers: How many threads compute features.
         progress: Told of the entities done.
         extra: Further features to compute for every row.
+        position: Build the rows as they were built when this was the log's last position; None for its last of now.
 
     Raises:
+        UnknownName: The log holds no record at that position.
         TrainingRefused: The log holds no entity to observe.
     """
-    return build_datasets(project, [model], log, workers=workers, progress=progress, extra={model.name: extra})[0]
+    further = {model.name: extra}
+    return build_datasets(project, [model], log, workers=workers, progress=progress, extra=further, position=position)[
+        0
+    ]
 
 
 def build_datasets(
@@ -173,6 +179,7 @@ def build_datasets(
     workers: int = WORKERS,
     progress: Progress = silent,
     extra: Mapping[str, Sequence[FeatureSpec]] | None = None,
+    position: int | None = None,
 ) -> list[Dataset]:
     """Build the rows of several models from one reading of the log; all see it up to the same position.
 
@@ -183,12 +190,18 @@ def build_datasets(
         workers: How many threads compute features.
         progress: Told of the entities done.
         extra: Further features to compute for every row of a model, by its name.
+        position: Build the rows as they were built when this was the log's last position; None for its last of now.
 
     Raises:
+        UnknownName: The log holds no record at that position.
         TrainingRefused: The log holds no entity to observe.
     """
-    last = log.last_position()
+    last = log.last_position() if position is None else position
     newest = log.get(last)
+    if newest is None and position is not None:
+        raise UnknownName(
+            f"The log holds no record at position {position}. Its last position is {log.last_position()}."
+        )
     moment = 0 if newest is None else newest.accepted_at
     built: dict[str, Dataset] = {}
     for role in dict.fromkeys(model.observe.role for model in models):

@@ -20,6 +20,15 @@ def test_a_dataset_is_written_in_every_format(project: Place, tmp_path: Path, su
     assert {"entity", "as_of", "label", "CashFlow.inflow_sum_30d"} <= set(read.columns)
 
 
+def test_a_dataset_can_be_had_as_it_was_at_an_earlier_position(project: Place, tmp_path: Path) -> None:
+    words = ("dataset", "--model", "application-risk", "-C", project.root, "--out", tmp_path / "rows.parquet")
+    now = answer(*words)
+    before = answer(*words, "--position", now["last_position"] - 5_000)
+    assert before["last_position"] == now["last_position"] - 5_000
+    assert before["rows"] <= now["rows"]
+    assert "no record at position" in refusal(*words, "--position", now["last_position"] + 1)
+
+
 def test_a_dataset_needs_a_format_that_is_known(project: Place, tmp_path: Path) -> None:
     words = ("dataset", "--model", "application-risk", "-C", project.root, "--out")
     assert ".parquet" in refusal(*words, tmp_path / "rows.xls")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from streamgauge.app.cli.options import HERE, JsonOption, ModelOption, ProjectOption, choose_model, find, load
+from streamgauge.app.cli.options import (
+    HERE,
+    JsonOption,
+    ModelOption,
+    PositionOption,
+    ProjectOption,
+    choose_model,
+    find,
+    load,
+)
 from streamgauge.app.cli.terminal import Progress, note, say, show_json, show_json_line, show_table
 
 if TYPE_CHECKING:
@@ -24,10 +33,14 @@ def dataset(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="A .parquet, .csv or .jsonl file.")],
     model: ModelOption = None,
+    position: PositionOption = None,
     project: ProjectOption = HERE,
     json: JsonOption = False,
 ) -> None:
-    """Write a model's rows: whom, as of when, knowing what, the label, and every feature under its own cut."""
+    """Write a model's rows: whom, as of when, knowing what, the label, and every feature under its own cut.
+
+    With --position they are what they were when that was the log's last position: the rows a model was trained on.
+    """
     from streamgauge.app.tables import check_target, write_table
     from streamgauge.app.training import dataset_of
 
@@ -36,7 +49,7 @@ def dataset(
     loaded = load(place)
     name = choose_model(loaded, model)
     with Progress() as progress:
-        rows = dataset_of(place, loaded, name, progress)
+        rows = dataset_of(place, loaded, name, progress, position)
         write_table(rows.frame, out)
     counts = rows.counts()
     if json:
