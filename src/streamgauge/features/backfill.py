@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.features.chunks import CHUNK_RECORDS, in_chunks, in_order
+from streamgauge.features.chunks import CHUNK_RECORDS, batches_of, in_order
 from streamgauge.features.compute import finish_rows
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.history import Observed, aggregate_part, features_of
 from streamgauge.features.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import Protocol
 
     from streamgauge.definitions.schema import StreamSpec
-    from streamgauge.events.record import Record
+    from streamgauge.events.batch import RecordBatch
     from streamgauge.features.bind import BoundPart, BoundProgram
     from streamgauge.features.decode import Ints
 
     class EntityReader(Protocol):
         """The part of `streamgauge.log.port.Log` that a backfill reads."""
 
-        def read_by_entity(
-            self, entities: Sequence[str] | None = None, up_to: int | None = None
-        ) -> Iterator[tuple[str, list[Record]]]:
-            """Yield (entity, its records in order of position) for the named entities."""
+        def read_columns(
+            self, entities: Collection[str] | None = None, up_to: int | None = None
+        ) -> Iterator[RecordBatch]:
+            """Yield whole entities as columns, in order of their keys: those named that have records."""
 
         def schema(self, number: int) -> StreamSpec:
             """Return the stream as it was declared under a schema number."""
@@ -122,12 +122,12 @@ def backfill(
     starts = np.searchsorted(requests.entity[order], np.arange(len(requests.entities) + 1))
     number = {name: index for index, name in enumerate(requests.entities)}
 
-    def compute(groups: list[tuple[str, list[Record]]]) -> int:
-        owners = [number[name] for name, _ in groups]
+    def compute(batch: RecordBatch) -> int:
+        owners = [number[name] for name in batch.entities]
         rows = np.concatenate([order[starts[owner] : starts[owner + 1]] for owner in owners])
         local = np.repeat(np.arange(len(owners)), [starts[owner + 1] - starts[owner] for owner in owners])
         answer[rows] = features_of(
-            Timeline.of(bound.layout, groups, book),
+            Timeline.of_batch(bound.layout, batch, book),
             bound,
             local,
             requests.t[rows],
@@ -138,7 +138,7 @@ def backfill(
         return len(rows)
 
     done = 0
-    for count in in_order(compute, in_chunks(_with_absent(log, requests.entities, up_to), chunk_records), workers):
+    for count in in_order(compute, batches_of(log, requests.entities, up_to, chunk_records), workers):
         done += count
         if progress is not None:
             progress(done, len(requests))
@@ -171,13 +171,13 @@ def backfill_part(
     starts = np.searchsorted(requests.entity[order], np.arange(len(requests.entities) + 1))
     number = {name: index for index, name in enumerate(requests.entities)}
 
-    def compute(groups: list[tuple[str, list[Record]]]) -> int:
-        owners = [number[name] for name, _ in groups]
+    def compute(batch: RecordBatch) -> int:
+        owners = [number[name] for name in batch.entities]
         rows = np.concatenate([order[starts[owner] : starts[owner + 1]] for owner in owners])
         local = np.repeat(np.arange(len(owners)), [starts[owner + 1] - starts[owner] for owner in owners])
         own = np.full((len(rows), out.shape[1]), np.nan)
         aggregate_part(
-            Timeline.of(part.layout, groups, book),
+            Timeline.of_batch(part.layout, batch, book),
             part,
             local,
             requests.t[rows],
@@ -189,7 +189,7 @@ def backfill_part(
         out[rows[:, None], part.outs] = own[:, part.outs]
         return len(rows)
 
-    yield from in_order(compute, in_chunks(_with_absent(log, requests.entities, up_to), chunk_records), workers)
+    yield from in_order(compute, batches_of(log, requests.entities, up_to, chunk_records), workers)
 
 
 def _of_roles(
@@ -215,16 +215,6 @@ def _of_roles(
     answer = np.empty((len(requests), bound.features))
     finish_rows(bound, aggregates, answer)
     return answer
-
-
-def _with_absent(log: EntityReader, entities: Sequence[str], up_to: int | None) -> Iterator[tuple[str, list[Record]]]:
-    """Yield each entity with its records, those that have none at the end."""
-    absent = set(entities)
-    for entity, records in log.read_by_entity(entities, up_to):
-        absent.discard(entity)
-        yield entity, records
-    for entity in sorted(absent):
-        yield entity, []
 
 
 def _numbered(keys: Sequence[str]) -> tuple[list[str], Ints]:

@@ -7,9 +7,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from typing import Protocol
 
+    from streamgauge.events.batch import RecordBatch
     from streamgauge.events.record import Record
+
+    class ColumnReader(Protocol):
+        """The part of `streamgauge.log.port.Log` that reads columns."""
+
+        def read_columns(
+            self, entities: Collection[str] | None = None, up_to: int | None = None
+        ) -> Iterator[RecordBatch]:
+            """Yield whole entities as columns, in order of their keys: those named that have records."""
+
 
 CHUNK_RECORDS: Final = 20_000
 
@@ -31,6 +42,27 @@ def in_chunks(
             chunk, records = [], 0
     if chunk:
         yield chunk
+
+
+def batches_of(
+    log: ColumnReader, entities: Sequence[str], up_to: int | None, size: int = CHUNK_RECORDS
+) -> Iterator[RecordBatch]:
+    """Yield named entities in batches of about ``size`` records, those that have none at the end.
+
+    Args:
+        log: The log.
+        entities: They, each once.
+        up_to: The last position that may be read, or None.
+        size: How many records.
+    """
+    from streamgauge.events.batch import RecordBatch
+
+    absent = set(entities)
+    for batch in log.read_columns(entities, up_to):
+        absent.difference_update(batch.entities)
+        yield from batch.split(size)
+    if absent:
+        yield RecordBatch.of([(entity, ()) for entity in sorted(absent)])
 
 
 def in_order(work: Callable[[_Job], _Result], jobs: Iterable[_Job], workers: int) -> Iterator[_Result]:

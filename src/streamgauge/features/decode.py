@@ -15,6 +15,7 @@ from streamgauge.errors import DefinitionError, close_match
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamgauge.events.cells import Cells
     from streamgauge.events.record import Record
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -70,6 +71,25 @@ class SchemaBook:
         for number in forms:
             rows = np.flatnonzero(written == number)
             out[rows] = self._one_form([units[i] for i in rows.tolist()], number, stream)
+        return out
+
+    def matrix_of(self, cells: Cells, numbers: Ints, stream: StreamSpec) -> Ints:
+        """Return many records' units, int64[n, fields], as `matrix` does.
+
+        Args:
+            cells: The columns of `Record.units`.
+            numbers: int64[n], their schema numbers.
+            stream: The form to bring them to.
+        """
+        out = np.empty((len(cells), len(stream.fields)), np.int64)
+        for number in np.unique(numbers).tolist():
+            rows = np.flatnonzero(numbers == number)
+            packed = cells.take(rows).packed().data.view(np.int64).reshape(len(rows), len(self.spec(number).fields))
+            translation = self._translation(number, stream)
+            found = packed if translation is None else translation.apply(packed)
+            if len(rows) == len(out):
+                return np.ascontiguousarray(found)
+            out[rows] = found
         return out
 
     def _one_form(self, units: Sequence[bytes], number: int, stream: StreamSpec) -> Ints:

@@ -143,7 +143,7 @@ def aggregate_part(
     if part.layout.digest != timeline.layout.digest:
         raise ValueError("The program is bound to another layout than the records were decoded for.")
     first, second = (position, np.zeros(len(t), np.int64)) if known is None else (known, position)
-    keys = [_observed_keys(timeline, tables.name, entity, observed) for tables in part.streams]
+    keys = [timeline.observed_keys(tables.name, entity, observed) for tables in part.streams]
     order = _order_of(entity, first, second, t)
     if order is not None:
         entity, first, second, t = entity[order], first[order], second[order], t[order]
@@ -254,15 +254,3 @@ def _sweep_stream(
         np.empty(tables.scratch_size(largest), np.int64),
         aggregates,
     )
-
-
-def _observed_keys(timeline: Timeline, stream: str, entity: Ints, observed: Sequence[Observed | None] | None) -> Ints:
-    """Return int64[m]: the first row of each observed event's id within its entity, -1 where there is none."""
-    keys = np.full(len(entity), -1, np.int64)
-    if observed is None:
-        return keys
-    for moment, (owner, event) in enumerate(zip(entity.tolist(), observed, strict=True)):
-        if event is not None and event[0] == stream:
-            ids = timeline.identities[owner].get(stream)
-            keys[moment] = -1 if ids is None else ids.first.get(event[1], -1)
-    return keys

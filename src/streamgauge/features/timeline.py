@@ -14,9 +14,11 @@ from streamgauge.features.layout import evaluate_conditions
 from streamgauge.features.ordering import order_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from streamgauge.events.batch import RecordBatch
     from streamgauge.features.decode import Ints, SchemaBook
+    from streamgauge.features.judging import Judged
     from streamgauge.features.layout import Layout, StreamLayout
 
 
@@ -168,14 +170,16 @@ class Timeline:
         identities: Of each entity, its streams by name, those outside the layout included.
         rejected: The verdicts other than ``applied``, by (number of the entity, number of its record).
         last_position: Of each entity, the position of its last record, applied or not; 0 where it has none.
+        judged: The verdicts by column, where it was made of a batch.
     """
 
     layout: Layout
     entities: list[str]
     streams: tuple[StreamTimeline, ...]
-    identities: list[dict[str, Identities]]
+    identities: Sequence[Mapping[str, Identities]]
     rejected: dict[tuple[int, int], Verdict]
     last_position: list[int]
+    judged: Judged | None = None
 
     @classmethod
     def of(cls, layout: Layout, groups: Iterable[tuple[str, Sequence[Record]]], book: SchemaBook) -> Timeline:
@@ -191,16 +195,52 @@ class Timeline:
         rejected: dict[tuple[int, int], Verdict] = {}
         last_position: list[int] = []
         for entity, records in groups:
-            identities.append(_judge_entity(len(entities), records, book, rejected))
+            identities.append(judge_entity(len(entities), records, book, rejected))
             entities.append(entity)
             last_position.append(records[-1].position if records else 0)
         streams = tuple(_columns(one, [ids.get(one.stream.name) for ids in identities], book) for one in layout.streams)
         return cls(layout, entities, streams, identities, rejected, last_position)
 
+    @classmethod
+    def of_batch(cls, layout: Layout, batch: RecordBatch, book: SchemaBook) -> Timeline:
+        """Judge and decode a batch: the same timeline as of its records, without an object for each.
 
-def _judge_entity(
+        Args:
+            layout: What to keep.
+            batch: Whole entities of the layout's role.
+            book: The forms they were written under.
+        """
+        from streamgauge.features.batch_timeline import timeline_of
+
+        return timeline_of(layout, batch, book)
+
+    def observed_keys(self, stream: str, entity: Ints, observed: Sequence[tuple[str, str] | None] | None) -> Ints:
+        """Return int64[m]: the first row of each observed event's id within its entity, -1 where there is none.
+
+        Args:
+            stream: The stream whose rows are meant; events of others have none.
+            entity: int64[m], each moment's entity.
+            observed: Each moment's observed event, or None.
+        """
+        keys = np.full(len(entity), -1, np.int64)
+        if observed is None:
+            return keys
+        ids = [event[1] if event is not None and event[0] == stream else None for event in observed]
+        if self.judged is not None:
+            from streamgauge.features.batch_timeline import observed_rows
+
+            return observed_rows(self, self.judged, stream, entity, ids)
+        for moment, (owner, event_id) in enumerate(zip(entity.tolist(), ids, strict=True)):
+            if event_id is not None:
+                held = self.identities[owner].get(stream)
+                keys[moment] = -1 if held is None else held.first.get(event_id, -1)
+        return keys
+
+
+def judge_entity(
     number: int, records: Sequence[Record], book: SchemaBook, rejected: dict[tuple[int, int], Verdict]
 ) -> dict[str, Identities]:
+    """Judge an entity's records, given in order of position; add to ``rejected`` by (``number``, record)."""
     ids: dict[str, Identities] = {}
     for index, record in enumerate(records):
         known = ids.get(record.stream)
@@ -228,7 +268,7 @@ def _columns(layout: StreamLayout, parts: Sequence[Identities | None], book: Sch
         known_at=np.array([record.known_at for record in records], np.int64),
         time=time,
         sequence=sequence,
-        rank=_ranks(offsets, owner, time, sequence, records),
+        rank=ranks_of(offsets, owner, time, sequence, lambda rows: [records[row].event_id for row in rows.tolist()]),
         event=np.array([row for part in held for row in part.event], np.int64),
         key=np.array([row for part in held for row in part.key], np.int64),
         revision=np.array([record.revision for record in records], np.int64),
@@ -239,17 +279,25 @@ def _columns(layout: StreamLayout, parts: Sequence[Identities | None], book: Sch
     )
 
 
-def _ranks(offsets: Ints, owner: Ints, time: Ints, sequence: Ints, records: Sequence[Record]) -> Ints:
-    """Return the place of each row by (entity, event time, sequence, id); text sorts as its UTF-8 bytes do."""
+def ranks_of(offsets: Ints, owner: Ints, time: Ints, sequence: Ints, ids: Callable[[Ints], list[str]]) -> Ints:
+    """Return the place of each row by (entity, event time, sequence, id); text sorts as its UTF-8 bytes do.
+
+    Args:
+        offsets: int64[entities + 1].
+        owner: int64[n], each row's entity.
+        time: int64[n].
+        sequence: int64[n].
+        ids: Gives the ids of some rows; asked for those that tie.
+    """
     order = np.empty(len(time), np.int64)
     if order_rows(offsets, time, sequence, order):
-        _untie(order, (owner, time, sequence), records)
+        _untie(order, (owner, time, sequence), ids)
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     return ranks
 
 
-def _untie(order: Ints, columns: Sequence[Ints], records: Sequence[Record]) -> None:
+def _untie(order: Ints, columns: Sequence[Ints], ids: Callable[[Ints], list[str]]) -> None:
     """Order rows that are equal in all columns by their ids."""
     tied = np.ones(len(order) + 1, np.bool_)
     tied[[0, -1]] = False
@@ -257,10 +305,11 @@ def _untie(order: Ints, columns: Sequence[Ints], records: Sequence[Record]) -> N
         ordered = column[order]
         tied[1:-1] &= ordered[1:] == ordered[:-1]
     edges = np.diff(tied.astype(np.int8))
-    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    for low, high in zip(starts.tolist(), (stops + 1).tolist(), strict=True):
-        group = order[low:high].tolist()
-        order[low:high] = sorted(group, key=lambda row: records[row].event_id)
+    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + 1
+    places = np.flatnonzero(tied[:-1] | tied[1:])
+    text_of = dict(zip(places.tolist(), ids(order[places]), strict=True))
+    for low, high in zip(starts.tolist(), stops.tolist(), strict=True):
+        order[low:high] = order[sorted(range(low, high), key=text_of.__getitem__)]
 
 
 _NOTHING = Identities()

@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit
 
 from streamgauge.adapters.sqlite.log_rows import damaged
-from streamgauge.events.batch import NUMBERS, RecordBatch
+from streamgauge.events.batch import NOTHING, NUMBERS, RecordBatch
 from streamgauge.events.cells import Bytes, Cells, Ints
+from streamgauge.features.ordering import group_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +44,65 @@ _TABLES: Final = _crc_tables()
 _COLUMN_OF: Final = np.array([1, -1, 2, 3, 4, 5, -1, -1, -1, 6, 7, 8], np.int64)
 
 
+class RowGatherer:
+    """Rows of the log that become one batch, taken some at a time."""
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._keys: dict[bytes, int] = {}
+        self._owners: list[Ints] = []
+        self._numbers: list[Ints] = []
+        self._places: list[Ints] = []
+        self._bodies: list[Bytes] = []
+        self._held = 0
+
+    def add(self, rows: Sequence[tuple[int, bytes, bytes]]) -> None:
+        """Take some rows of (position, entity, body).
+
+        Raises:
+            LogDamaged: A row is not what was written.
+        """
+        positions, keys, bodies = zip(*rows, strict=True)
+        entity, body = Cells.of(keys), Cells.of(bodies)
+        numbers = np.empty((len(NUMBERS), len(rows)), np.int64)
+        numbers[0] = positions
+        places = np.empty((6, len(rows)), np.int64)
+        bad = _decode(_plain(entity), _plain(body), _TABLES, numbers, places)
+        if bad >= 0:
+            raise damaged(positions[bad])
+        places[::2] += self._held
+        self._held += len(body.data)
+        known = self._keys
+        self._owners.append(np.array([known.setdefault(key, len(known)) for key in keys], np.int64))
+        self._numbers.append(numbers)
+        self._places.append(places)
+        self._bodies.append(body.data)
+
+    def batch(self, names: frozenset[str] | None = None) -> RecordBatch:
+        """Return what was taken, or what is of some entities."""
+        if not self._owners:
+            return NOTHING
+        keys = list(self._keys)
+        by_key = sorted(range(len(keys)), key=keys.__getitem__)
+        if names is not None:
+            by_key = [number for number in by_key if keys[number].decode() in names]
+        place = np.full(len(keys), len(by_key), np.int64)
+        place[by_key] = np.arange(len(by_key))
+        owner = place[np.concatenate(self._owners)]
+        numbers = np.concatenate(self._numbers, axis=1)
+        places, data = np.concatenate(self._places, axis=1), np.concatenate(self._bodies)
+        order, offsets = group_rows(owner, len(by_key) + 1)
+        order, offsets = order[: offsets[-2]], offsets[:-1]
+        return RecordBatch(
+            [keys[number].decode() for number in by_key],
+            offsets,
+            numbers[:, order],
+            *(Cells(data, places[i][order], places[i + 1][order]) for i in (0, 2, 4)),
+        )
+
+
 def batch_of(rows: Sequence[tuple[int, bytes, bytes]]) -> RecordBatch:
-    """Return rows of the log as a batch.
+    """Return rows of the log, in order of position, as a batch.
 
     Args:
         rows: (position, entity, body).
@@ -52,27 +110,10 @@ def batch_of(rows: Sequence[tuple[int, bytes, bytes]]) -> RecordBatch:
     Raises:
         LogDamaged: A row is not what was written.
     """
-    if not rows:
-        return RecordBatch.of([])
-    positions, keys, bodies = zip(*rows, strict=True)
-    position = np.array(positions, np.int64)
-    entity, body = Cells.of(keys), Cells.of(bodies)
-    numbers = np.empty((len(NUMBERS), len(rows)), np.int64)
-    numbers[0] = position
-    places = np.empty((6, len(rows)), np.int64)
-    bad = _decode(_plain(entity), _plain(body), _TABLES, numbers, places)
-    if bad >= 0:
-        raise damaged(int(position[bad]))
-    names = sorted(set(keys))
-    number = {key: index for index, key in enumerate(names)}
-    owner = np.array([number[key] for key in keys], np.int64)
-    order = np.lexsort((position, owner))
-    return RecordBatch(
-        [key.decode() for key in names],
-        np.searchsorted(owner[order], np.arange(len(names) + 1)).astype(np.int64),
-        numbers[:, order],
-        *(Cells(body.data, places[i][order], places[i + 1][order]) for i in (0, 2, 4)),
-    )
+    gatherer = RowGatherer()
+    if rows:
+        gatherer.add(rows)
+    return gatherer.batch()
 
 
 def _plain(cells: Cells) -> _Plain:

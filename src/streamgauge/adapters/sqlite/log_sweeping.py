@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from streamgauge.adapters.sqlite.log_columns import COLUMNS, batch_of
-from streamgauge.events.batch import NOTHING, RecordBatch
+from streamgauge.adapters.sqlite.log_columns import COLUMNS, RowGatherer, batch_of
+from streamgauge.events.batch import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from streamgauge.adapters.sqlite.log_reading import LogReader
+    from streamgauge.events.batch import RecordBatch
 
 SEARCHED_AT_ONCE: Final = 256
 """So many entities are searched by the index in one reading."""
-ROWS_OF_A_FETCH: Final = 20_000
+ROWS_OF_A_FETCH: Final = 5_000
+"""Rows that become columns at a time; few, for other threads wait meanwhile."""
 ROWS_AT_ONCE: Final = 300_000
 """About how many rows one reading through the log may return: what bounds its memory."""
 SCANNED_AT_MOST: Final = 4_000_000
@@ -101,12 +101,9 @@ class LogSweeper:
         for test, value in ((" AND entity > ?", behind), (" AND entity <= ?", last)):
             if value is not None:
                 query, values = query + test, [*values, value]
-        parts = []
+        gatherer = RowGatherer()
         for rows in self._reader.batches(query + " ORDER BY position", values, ROWS_OF_A_FETCH):
-            batch = batch_of(rows)
-            if names is not None:
-                chosen = np.array([key in names for key in batch.entities], np.bool_)
-                batch = batch.kept(np.repeat(chosen, np.diff(batch.offsets)))
-            parts.append(batch)
-        if parts:
-            yield RecordBatch.merged(parts)
+            gatherer.add(rows)
+        batch = gatherer.batch(names)
+        if batch.entities:
+            yield batch
