@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
+from streamgauge.adapters.sqlite.checkpoint import Checkpointer
 from streamgauge.adapters.sqlite.ledger_rows import READ_ENTRY, RowSource, connect, connect_writer, to_row
 from streamgauge.decisions.chain import (
     EMPTY,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 SALT_BYTES = 16
 _PAGE = 500
+_PAGES_OF_A_COMMIT = 3
+_PAGES_OF_A_RECORD = 3
 _MOST = 2**63 - 1
 
 
@@ -59,6 +62,7 @@ class SqliteLedger:
         self._idle: list[sqlite3.Connection] = []
         self._connection = connect_writer(path)
         self._heads = HeadFile(heads_path)
+        self._checkpointer = Checkpointer(path)
         self._erased = RowSource(self._connection).erased()
         self._head, self._group_after = self._newest(self._connection)
         self._unwritten: Head | None = None
@@ -88,16 +92,8 @@ class SqliteLedger:
 
     def get_many(self, decision_ids: Sequence[str]) -> dict[str, Entry]:
         """Return those of several decisions that were made, by id."""
-        asked = [decision_id for decision_id in decision_ids if _is_text(decision_id)]
-        found: dict[str, Entry] = {}
         with self._reading() as connection:
-            for start in range(0, len(asked), _PAGE):
-                page = asked[start : start + _PAGE]
-                some = ",".join("?" * len(page))
-                for columns in connection.execute(f"{READ_ENTRY} WHERE c.decision_id IN ({some})", page):
-                    entry = self._entry(to_row(columns))
-                    found[entry.decision_id] = entry
-        return found
+            return self._earlier(connection, decision_ids)
 
     def settle(self) -> None:
         """Make the last commit's head durable."""
@@ -174,6 +170,7 @@ class SqliteLedger:
                 self._idle.pop().close()
             with suppress(LedgerUnavailable):
                 self._sync()
+            self._checkpointer.close()
             self._connection.close()
             self._heads.close()
 
@@ -191,11 +188,15 @@ class SqliteLedger:
         """Say for each record whether it repeats an earlier one, is refused, or is to be written."""
         self._refuse_if_broken()
         before = self._head
+        earlier = self._earlier(self._connection, [record.decision_id for record in records])
         new: dict[str, StoredEntry] = {}
         answers: list[Receipt | StoredEntry | StreamgaugeError] = []
         for record in records:
             try:
-                first = self._repeat(record, new.get(record.decision_id))
+                pending = new.get(record.decision_id)
+                first = self._repeat(
+                    record, earlier.get(record.decision_id) if pending is None else self._entry(pending)
+                )
                 if first is not None:
                     answers.append(first)
                     continue
@@ -207,18 +208,22 @@ class SqliteLedger:
                 answers.append(error)
         return answers
 
-    def _repeat(self, record: DecisionRecord, pending: StoredEntry | None) -> Receipt | None:
+    def _earlier(self, connection: sqlite3.Connection, decision_ids: Sequence[str]) -> dict[str, Entry]:
+        asked = [decision_id for decision_id in decision_ids if _is_text(decision_id)]
+        found: dict[str, Entry] = {}
+        for start in range(0, len(asked), _PAGE):
+            page = asked[start : start + _PAGE]
+            some = ",".join("?" * len(page))
+            for columns in connection.execute(f"{READ_ENTRY} WHERE c.decision_id IN ({some})", page):
+                # By the column rather than by the record, which may be another's.
+                found[columns[2]] = self._entry(to_row(columns))
+        return found
+
+    def _repeat(self, record: DecisionRecord, entry: Entry | None) -> Receipt | None:
         """Return what an earlier record under the same id was answered; None if there is none."""
-        entry: Entry | None
-        if pending is not None:
-            entry = self._entry(pending)
-        else:
-            if not _is_text(record.decision_id):
-                msg = "A decision_id is not valid Unicode text. Send another."
-                raise DecisionInvalid(msg)
-            found = self._connection.execute(f"{READ_ENTRY} WHERE c.decision_id = ?", (record.decision_id,))
-            columns = found.fetchone()
-            entry = None if columns is None else self._entry(to_row(columns))
+        if not _is_text(record.decision_id):
+            msg = "A decision_id is not valid Unicode text. Send another."
+            raise DecisionInvalid(msg)
         if entry is None:
             return None
         if entry.status == "erased":
@@ -258,6 +263,7 @@ class SqliteLedger:
         if entries:
             with self._transaction() as connection:
                 self._insert(connection, entries)
+            self._checkpointer.written(_PAGES_OF_A_COMMIT + _PAGES_OF_A_RECORD * len(entries))
             self._publish(Head(entries[-1].seq, entries[-1].entry_hash.hex()))
         return [
             _receipt(answer, record) if isinstance(answer, StoredEntry) else answer

@@ -35,6 +35,7 @@ CREATE INDEX IF NOT EXISTS decisions_of_entity ON entities (role, entity);
 COMMIT;
 """
 
+_PAGES_BEFORE_A_COMMIT_CHECKPOINTS = 16_384
 READ_ENTRY = (
     "SELECT c.seq, c.group_after, c.decision_id, c.record_digest, c.entry_hash, b.salt, b.body"
     " FROM chain AS c LEFT JOIN bodies AS b ON b.seq = c.seq"
@@ -68,6 +69,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
+        # A commit that checkpoints keeps every decision of its group waiting; a thread does it instead.
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_BEFORE_A_COMMIT_CHECKPOINTS}")
         connection.executescript(_SCHEMA)
     except sqlite3.DatabaseError as error:
         connection.close()
