@@ -30,7 +30,8 @@ A running server answers all this as an OpenAPI 3.1 document under `/openapi.jso
 ## Keys
 
 A key goes into each request, as `Authorization: Bearer sg_…` or as `X-API-Key: sg_…`, and opens its scopes: `ingest`,
-`read`, `decide`, or `admin`, which opens everything. [API keys](../how-to/api-keys.md) says how to make them.
+`read`, `decide`, `fairness`, or `admin`, which opens everything. [API keys](../how-to/api-keys.md) says how to make
+them.
 """
 
 PROBLEMS = """\

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-SCOPES: Final = ("ingest", "read", "decide", "admin")
+SCOPES: Final = ("ingest", "read", "decide", "fairness", "admin")
 """What a key can open; ``admin`` opens everything."""
 
 _PREFIX: Final = "sg_"

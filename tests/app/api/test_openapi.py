@@ -6,11 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
+import polars as pl
 import pytest
 
 from streamgauge.app.api.application import PUBLIC
 from streamgauge.app.api.openapi import document
 from streamgauge.app.api.problems import KINDS
+from streamgauge.app.protecting import import_protected_frames
+from streamgauge.definitions.loader import load_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +123,17 @@ def test_every_example_has_the_form_that_its_schema_declares(name: str, example:
             schema_of(body["schema"]).validate(body["examples"][example]["value"])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def people(owner: Owner) -> None:
+    """Declare and import what the example of fairness asks about."""
+    with owner.place.project_file.open("a", encoding="utf-8") as file:
+        file.write("\n\nclass Person(sg.Protected, entity=Movement.account):\n    sex: sg.Category\n")
+    spec = load_project(owner.place.project_file).protected["Person"]
+    accounts = [f"acc-{number:05d}" for number in range(1_000)]
+    frame = pl.DataFrame({"account": accounts, "sex": ["f", "m"] * 500})
+    assert import_protected_frames(owner.place, [frame], spec).entities == 1_000
+
+
 def test_every_example_is_answered_as_documented(admin: Client) -> None:
     """In the order of the document, on one lender: later calls see what earlier ones did."""
     for name, example in CALLS:
@@ -206,6 +220,8 @@ def provocations(owner: Owner) -> dict[tuple[str, str], list[Call]]:
         ("stream_scores", "invalid-parameter"): get("/v1/scores/stream?after=-1"),
         ("get_models", "invalid-parameter"): get("/v1/models?name=x"),
         ("get_schema", "invalid-parameter"): get("/v1/schema?stream=x"),
+        ("get_fairness", "unknown-name"): get("/v1/models/nobodys/fairness"),
+        ("get_fairness", "invalid-parameter"): get("/v1/models/application-risk/fairness?group=f"),
         ("get_quarantine", "invalid-parameter"): get("/v1/quarantine?last=0"),
         ("get_quarantined", "invalid-parameter"): get("/v1/quarantine/x"),
         ("get_quarantined", "unknown-name"): get("/v1/quarantine/999999"),

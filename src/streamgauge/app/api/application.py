@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streamgauge.app.api import catalogue, decisions, entities, events, health, internal, quarantine, stream
+from streamgauge.app.api import catalogue, decisions, entities, events, fairness, health, internal, quarantine, stream
 from streamgauge.app.api.direct import DirectApp
 from streamgauge.app.api.jobs import Jobs
 from streamgauge.app.api.news import ScoreNews
@@ -36,6 +36,7 @@ PUBLIC: Final[tuple[Operation, ...]] = (
     *decisions.OPERATIONS,
     *stream.OPERATIONS,
     *catalogue.OPERATIONS,
+    *fairness.OPERATIONS,
     *quarantine.OPERATIONS,
     *health.OPERATIONS,
 )

@@ -148,6 +148,47 @@ def _accepted(events: int, position: int, **more: Any) -> dict[str, Any]:  # noq
     return {"accepted": events, "quarantined": 0, "position": position, "refused": [], **more}
 
 
+_INTERVAL: Final = {"value": 0.97, "low": 0.91, "high": 1.04}
+_MEN: Final[dict[str, Any]] = {
+    "group": "m",
+    "entities": 400,
+    "rows": 612,
+    "bad_rate": 0.061,
+    "mean_pd": 0.058,
+    "approved": 0.71,
+    "auc": {"value": 0.508, "low": 0.466, "high": 0.549},
+    "impact_ratio": None,
+    "mean_difference": None,
+    "opportunity_gap": None,
+    "adverse": False,
+}
+_WOMEN: Final = {
+    **_MEN,
+    "group": "f",
+    "approved": 0.69,
+    "impact_ratio": _INTERVAL,
+    "mean_difference": {"value": 0.03, "low": -0.08, "high": 0.14},
+    "opportunity_gap": {"value": -0.02, "low": -0.08, "high": 0.04},
+}
+_FAIRNESS: Final[dict[str, Any]] = {
+    "model": "application-risk",
+    "version": 1,
+    "model_sha256": _SHA256,
+    "approve_below": 0.08,
+    "rows": 1224,
+    "entities": 800,
+    "attributes": [
+        {
+            "attribute": "Person.sex",
+            "known": 800,
+            "unknown": 0,
+            "auc": {"value": 0.508, "low": 0.466, "high": 0.549},
+            "reference": "m",
+            "groups": [{**_MEN}, {**_WOMEN}],
+        }
+    ],
+}
+
 EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     "post_events": (
         Example("one", "One movement", {}, _MOVEMENT, _accepted(1, 215905)),
@@ -231,6 +272,7 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
             _STREAM,
         ),
     ),
+    "get_fairness": (Example("groups", "Women and men", {"model": "application-risk"}, None, _FAIRNESS),),
     "get_models": (Example("models", "What is registered", {}, None, [_MODEL]),),
     "get_quarantine": (
         Example("newest", "The newest ten", {"last": 10}, None, [_QUARANTINED]),

@@ -17,7 +17,8 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What its holder is called.")],
     *,
     scope: Annotated[
-        list[str], typer.Option("--scope", metavar="SCOPE", help="ingest, read, decide or admin; may be repeated.")
+        list[str],
+        typer.Option("--scope", metavar="SCOPE", help="ingest, read, decide, fairness or admin; may be repeated."),
     ],
     project: ProjectOption = HERE,
     json: JsonOption = False,
