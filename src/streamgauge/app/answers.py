@@ -420,6 +420,23 @@ class SchemaAnswer(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
 
 
+class ErasureAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One erasure: who, when and how much, never what.
+
+    Attributes:
+        by: Who asked for it.
+        at: When.
+        decisions: How many decisions' bodies were erased.
+        counts: How many ``records``, published ``scores``, refused events (``quarantined``), ``protected`` attributes
+            and ``rows`` kept beside models.
+    """
+
+    by: str
+    at: str
+    decisions: int
+    counts: dict[str, int]
+
+
 class RetryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of refused events that were tried again.
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from streamgauge.app.answers import PublishedScore, iso
+from streamgauge.app.gone import Gone
 from streamgauge.definitions.roles import role_of
 from streamgauge.errors import BeyondState, StateDamaged
 from streamgauge.events.roles import entities_of, expand_all, is_primary
@@ -23,7 +24,7 @@ from streamgauge.features.vector import vector_of_states
 from streamgauge.log.refused import contradictions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -112,6 +113,7 @@ class Applier:
         self._states: OrderedDict[str, EntityState] = OrderedDict()
         self._rejected: list[tuple[Record, Verdict]] = []
         self._unwritten: _Write | None = None
+        self._gone = Gone(book)
 
     def apply(self, records: Sequence[Record]) -> list[Applied]:
         """Apply records in order of position, score what they lead to, and store both in one commit.
@@ -175,6 +177,21 @@ class Applier:
         self._states.clear()
         self.watermark = self.store.watermark()
 
+    def erase(self, entities: Sequence[str], gone: Sequence[str], up_to: int, drops: Callable[[bytes], bool]) -> int:
+        """Forget what was erased from the log; return how many published scores went.
+
+        Args:
+            entities: Whose states are dropped; they come back from the log when they are needed.
+            gone: Of these, the erased ones, whose records may still wait to be applied.
+            up_to: Up to which position.
+            drops: Picks the scores that go.
+        """
+        self._gone.add(gone, up_to)
+        for entity in entities:
+            self._states.pop(entity, None)
+            self.pending.discard(entity)
+        return self.store.erase(entities, drops)
+
     def _renew(self, error: StateDamaged) -> None:
         """Build a store that turned out to be damaged again from the log; reads take it from there meanwhile."""
         self.store.renew(str(error))
@@ -187,7 +204,7 @@ class Applier:
         return list(expand_all(records, self._book.spec))
 
     def _apply_one(self, record: Record, touched: dict[str, EntityState]) -> Applied:
-        if not self._is_kept(record):
+        if self._gone.covers(record) or not self._is_kept(record):
             return Applied(record, "applied")
         if record.imported:
             self.pending.add(record.entity)

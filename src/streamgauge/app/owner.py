@@ -140,6 +140,7 @@ class Owner(Steward):
         self.desk: Desk[Asked, DecisionAnswer] = Desk(self._decide_many, self._ledger.settle)
         undo.callback(self.desk.close)
         sweep(place, live.layouts)
+        self._eraser.resume(lambda what: progress(f"erasing {what}", 0, 0))
         self._importer.settle(progress)
         self._sealer = Sealer(self._log, place.settings.log)
 

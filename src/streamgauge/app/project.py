@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from streamgauge.app.answers import (
         DecisionAnswer,
+        ErasureAnswer,
         ImportAnswer,
         IngestAnswer,
         ModelAnswer,
@@ -276,6 +277,19 @@ class Project:
             UnknownName: The quarantine has no such number or reason.
         """
         return self._service.retry(numbers, reason=reason, stream=stream)
+
+    def erase(self, entity: str, role: str | None = None, *, by: str = "python") -> ErasureAnswer:
+        """Remove everything of an entity from every file, for ever; return how much there was.
+
+        Args:
+            entity: Its id.
+            role: Its role; not needed where the log knows the id under one only.
+            by: Who asks, for the audit in the ledger.
+
+        Raises:
+            UnknownName: The log knows the id under no role or several, or no stream has the role.
+        """
+        return self._service.erase(entity, role=role, by=by, progress=self._progress)
 
     def schema(self) -> SchemaAnswer:
         """Return the streams as declared, where they differ from the log, and what came in that is not declared."""

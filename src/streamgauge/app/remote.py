@@ -12,6 +12,7 @@ import msgspec
 from streamgauge import errors
 from streamgauge.app.answers import (
     DecisionAnswer,
+    ErasureAnswer,
     FeaturesAnswer,
     ImportAnswer,
     IngestAnswer,
@@ -197,6 +198,21 @@ class RemoteService:
         """See `Service.retry`."""
         body = {"numbers": None if numbers is None else list(numbers), "reason": reason, "stream": stream}
         return msgspec.json.decode(self._request("POST", "/v1/quarantine/retry", body), type=RetryAnswer)
+
+    def erase(
+        self,
+        entity: str,
+        *,
+        role: str | None = None,
+        by: str = "",
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> ErasureAnswer:
+        """See `Service.erase`."""
+        return self._long("/internal/erase", {"entity": entity, "role": role, "by": by}, ErasureAnswer, progress)
+
+    def erasures(self) -> list[ErasureAnswer]:
+        """See `Service.erasures`."""
+        return self._get("/v1/erasures", {}, list[ErasureAnswer])
 
     def schema(self) -> SchemaAnswer:
         """See `Service.schema`."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from streamgauge.app.answers import (
         DecisionAnswer,
+        ErasureAnswer,
         FeaturesAnswer,
         ImportAnswer,
         IngestAnswer,
@@ -164,6 +165,29 @@ class Service(Protocol):
         Raises:
             UnknownName: The quarantine has no such number or reason.
         """
+
+    def erase(
+        self,
+        entity: str,
+        *,
+        role: str | None = None,
+        by: str = "",
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> ErasureAnswer:
+        """Remove everything of an entity from every file; the ledger's chain still verifies, and notes it.
+
+        Args:
+            entity: Its id.
+            role: Its role; not needed where the log knows the id under one only.
+            by: Who asks, for the audit.
+            progress: Told what is being done.
+
+        Raises:
+            UnknownName: The log knows the id under no role or several, or no stream has the role.
+        """
+
+    def erasures(self) -> list[ErasureAnswer]:
+        """Return who had something erased, when and how much, the newest first."""
 
     def schema(self) -> SchemaAnswer:
         """Return the streams as declared now, where they differ from the log, and what came in that is not declared."""

@@ -1,11 +1,12 @@
-"""What an owner does for its data beside serving: the quarantine, the schema."""
+"""What an owner does for its data beside serving: the quarantine, the schema, erasure."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from streamgauge.app.answers import ModelAnswer, SchemaAnswer, StreamAnswer, VerifyAnswer
+from streamgauge.app.answers import ErasureAnswer, ModelAnswer, SchemaAnswer, StreamAnswer, VerifyAnswer
+from streamgauge.app.erasing import Eraser, erasure_answers
 from streamgauge.app.replies import model_answers, quarantine_answer, verify_answer
 from streamgauge.app.retrying import Retrier
 from streamgauge.app.schema_changes import schema_changes
@@ -14,6 +15,7 @@ from streamgauge.definitions.loader import load_project
 from streamgauge.errors import DefinitionError, SettingsError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
 
     from streamgauge.app.answers import QuarantineAnswer, RetryAnswer
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from streamgauge.app.settings import Place
     from streamgauge.clock import Clock
     from streamgauge.decisions.ledger import Ledger
+    from streamgauge.definitions.specs import ProjectSpec
     from streamgauge.features.decode import SchemaBook
     from streamgauge.log.port import Log
     from streamgauge.models.registry import Registry
@@ -37,11 +40,13 @@ class Steward:
     intake: Intake
     metrics: Metrics
     place: Place
+    project: ProjectSpec
     _log: Log
     _importer: Importer
     _ledger: Ledger
     _registry: Registry
     _book: SchemaBook
+    _reloading: threading.Lock
 
     def quarantined(
         self,
@@ -99,6 +104,31 @@ class Steward:
             drift=self.intake.drift.all(),
             error=error,
         )
+
+    def erase(
+        self,
+        entity: str,
+        *,
+        role: str | None = None,
+        by: str = "",
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> ErasureAnswer:
+        """See `Service.erase`."""
+
+        def step(what: str) -> None:
+            if progress is not None:
+                progress(f"erasing {what}", 0, 0)
+
+        with self._reloading:
+            return self._eraser.erase(entity, role, by, self.project.streams, step=step)
+
+    def erasures(self) -> list[ErasureAnswer]:
+        """See `Service.erasures`."""
+        return list(erasure_answers(self._ledger))
+
+    @cached_property
+    def _eraser(self) -> Eraser:
+        return Eraser(self.place, self._log, self._ledger, self._registry, self.engine, self._book, self.clock)
 
     @cached_property
     def _retrier(self) -> Retrier:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from streamgauge.decisions.record import DecisionRecord
+from streamgauge.decisions.record import DecisionRecord, Erasure, ErasureAudit
 from streamgauge.errors import DecisionErased, LedgerBroken
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Ledger(Protocol):
     def head(self) -> Head:
         """Return the newest entry's number and hash."""
 
-    def erase(self, role: str, entity: str, *, erased_at: int) -> int:
+    def erase(self, role: str, entity: str, *, erased_at: int, audit: ErasureAudit | None = None) -> int:
         """Delete bodies and salts of an entity's decisions durably, and note that in the chain.
 
         Digests and decision_ids stay (an id must hold no personal data), so the chain still verifies; reads say
@@ -126,13 +126,20 @@ class Ledger(Protocol):
             role: The entity's field name.
             entity: Its id.
             erased_at: UTC int64 µs, for the note.
+            audit: Noted with it, also where there is no decision; an id that is noted already writes nothing.
 
         Returns:
-            The number of decisions erased; 0 writes nothing.
+            The number of decisions erased; 0 without an audit writes nothing.
 
         Raises:
             LedgerBroken: The store does not continue its heads.
         """
+
+    def erasures(self) -> list[Erasure]:
+        """Return the notes of erasures, the oldest first; one that is not what was chained is left out."""
+
+    def at(self, seq: int) -> Entry | None:
+        """Return the decision of a number, or None where that is none's."""
 
     def verify_chain(self) -> ChainReport:
         """Check every stored byte against the chain and the chain against its heads. Never raises for a break."""

@@ -134,12 +134,24 @@ class DecisionRecord(
         }
 
 
+class ErasureAudit(msgspec.Struct, frozen=True, kw_only=True):
+    """Who had what erased, and how much: it names neither the entity nor anything of it."""
+
+    id: str
+    """Of the erasure: it is noted once, however often it was taken up again."""
+    by: str
+    """Who asked for it."""
+    counts: dict[str, int]
+    """What was erased beside decisions: records, scores, refused events, …"""
+
+
 class Erasure(msgspec.Struct, frozen=True, kw_only=True, tag_field="format", tag="erasure/1"):
     """The ledger's note that the bodies of these entries were erased on purpose; it names no person."""
 
     seqs: tuple[int, ...]
     erased_at: int
     """UTC int64 µs."""
+    audit: ErasureAudit | None = None
 
 
 class Identity(msgspec.Struct, frozen=True):

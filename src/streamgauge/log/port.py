@@ -113,6 +113,7 @@ class Log(Protocol):
         reason: str | None = None,
         stream: str | None = None,
         resolved: bool | None = None,
+        mentions: str | None = None,
     ) -> list[Quarantined]:
         """Return one refused event by number, or the newest ones, newest first.
 
@@ -123,6 +124,7 @@ class Log(Protocol):
             reason: Only those refused for it.
             stream: Only those of it.
             resolved: Only those that a retry has resolved, or has not; None for both.
+            mentions: Only those with a text in their entity, body or detail.
         """
 
     def quarantine_counts(self) -> dict[str, int]:
@@ -199,13 +201,15 @@ class Log(Protocol):
             LogDamaged: The archive is not what was written.
         """
 
-    def erase(self, entity: str, beside: Mapping[str, Sequence[int]] = ...) -> int:
+    def erase(self, entity: str, beside: Mapping[str, Sequence[int]] = ..., *, up_to: int | None = None) -> int:
         """Remove every record of an entity, and what the quarantine holds of it, from the disk for ever.
 
         Args:
             entity: Its key.
             beside: By other entity's key, the positions of records that go with it: of the same events. Where such an
-                entity is to be named later (`thinned`), its key must say nothing of the erased one.
+                entity is to be named later (`thinned`), its key must say nothing of the erased one; positions under its
+                own key are of no other.
+            up_to: Later records of it stay; None for all.
 
         Their positions stay taken and are known to be erased. An erasure that was cut short is brought to its end by
         the next one, or by `seal`. The entity may have new records afterwards.
@@ -213,6 +217,9 @@ class Log(Protocol):
         Returns:
             How many records were erased, now and by an interrupted erasure before.
         """
+
+    def drop_quarantined(self, numbers: Sequence[int]) -> None:
+        """Remove refused events from the disk for ever."""
 
     def erased(self, up_to: int | None = None) -> NDArray[np.int64]:
         """Return the positions (up to one) whose records were erased, ascending, int64."""

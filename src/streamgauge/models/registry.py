@@ -118,6 +118,9 @@ class Registry(Protocol):
             ModelError: There are none.
         """
 
+    def erase(self, entity: str) -> int:
+        """Remove an entity's rows, by its key, from those kept beside every version; return how many there were."""
+
     def register_policy(self, policy: RegisteredPolicy) -> RegisteredPolicy:
         """Keep a policy version durably under the next number, and make it the one in force.
 

@@ -225,6 +225,8 @@ def provocations(owner: Owner) -> dict[tuple[str, str], list[Call]]:
         ("get_quarantine", "invalid-parameter"): get("/v1/quarantine?last=0"),
         ("get_quarantined", "invalid-parameter"): get("/v1/quarantine/x"),
         ("get_quarantined", "unknown-name"): get("/v1/quarantine/999999"),
+        ("get_erasures", "invalid-parameter"): get("/v1/erasures?last=1"),
+        ("post_erasure", "unknown-name"): post("/v1/erasures", json={"entity": "x", "role": "cart"}),
         ("post_quarantine_retry", "unknown-name"): post("/v1/quarantine/retry", json={"numbers": [999_999]}),
         ("get_score", "needs-event"): get("/v1/entities/acc-00007/score?model=application-risk"),
         ("get_score", "inactive"): get("/v1/entities/acc-00007/score?as_of=2020-01-01T00:00:00Z"),
@@ -233,6 +235,7 @@ def provocations(owner: Owner) -> dict[tuple[str, str], list[Call]]:
         ("post_events", "/v1/events"),
         ("post_decision", "/v1/decisions"),
         ("post_quarantine_retry", "/v1/quarantine/retry"),
+        ("post_erasure", "/v1/erasures"),
     ):
         csv = {"content-type": "text/csv"}
         calls |= {

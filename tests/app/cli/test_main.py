@@ -15,7 +15,7 @@ from tests.app.cli.conftest import answer, command, refusal
 
 PRINTS_A_RESULT = {
     "init", "check", "import", "ingest", "dataset", "train", "models", "run", "score", "features", "decide", "verify",
-    "portfolio", "demo", "doctor", "schema", "fairness", "protected import",
+    "portfolio", "demo", "doctor", "schema", "erase", "erasures", "fairness", "protected import",
     "policy evaluate", "policy list", "quarantine list", "quarantine show", "quarantine retry",
     "export", "sql", "keys create", "keys list", "keys revoke",
 }  # fmt: skip

@@ -9,7 +9,8 @@
     <name>/<version>/run/            report.json, rows.parquet, plots
     <name>/<version>/tracked.json    its tracking run, once there is one
 
-A version is written beside its place and moved there whole; what was written is never changed.
+A version is written beside its place and moved there whole; what was written is never changed, but for the rows of an
+entity that is erased.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ ENTRY: Final = "model.json"
 TRACKED: Final = "tracked.json"
 ARTEFACT: Final = "artefact"
 RUN: Final = "run"
+ROWS: Final = "rows.parquet"
 _CHAMPION: Final = "champion.json"
 _POLICIES: Final = "policies"
 _ACTIVE: Final = "active.json"
@@ -107,13 +109,30 @@ class ServingDirectory:
         """
         import polars as pl
 
-        path = self.home(registered.name, registered.version) / RUN / "rows.parquet"
+        path = self.home(registered.name, registered.version) / RUN / ROWS
         if not path.is_file():
             raise ModelError(
                 f'The calibration and test rows of model "{registered.name}" version {registered.version} are missing. '
                 "Train it again."
             )
         return pl.read_parquet(path)
+
+    def erase(self, entity: str) -> int:
+        """Write every file of rows that holds an entity anew without it, tracked copies too; return how many rows."""
+        import polars as pl
+
+        erased = 0
+        for path in self.root.rglob(ROWS):
+            rows = pl.read_parquet(path)
+            kept = rows.filter(pl.col("entity") != entity)
+            if len(kept) < len(rows):
+                erased += (len(rows) - len(kept)) * (path.parent.parent.parent.parent == self.root)
+                temporary = path.with_suffix(".new")
+                kept.write_parquet(temporary)
+                with temporary.open("rb") as file:
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+        return erased
 
     def home(self, model: str, version: int) -> Path:
         """Return the directory of a version."""

@@ -74,6 +74,10 @@ class MlflowRegistry:
         """See `streamgauge.models.registry.Registry.rows`."""
         return self._files.rows(registered)
 
+    def erase(self, entity: str) -> int:
+        """See `streamgauge.models.registry.Registry.erase`."""
+        return self._files.erase(entity)
+
     def by_sha256(self, model: str, sha256: str) -> RegisteredModel | None:
         """See `streamgauge.models.registry.Registry.by_sha256`."""
         return next((one for one in self._files.versions(model) if one.sha256 == sha256), None)

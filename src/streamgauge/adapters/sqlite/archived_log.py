@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from streamgauge.adapters.sqlite.log import NOTHING, SqliteLog, never
+from streamgauge.adapters.sqlite.log_reading import GREATEST
 from streamgauge.adapters.sqlite.log_tail import begin_erasing, drop_sealed, end_erasing, note_last
 from streamgauge.errors import LogDamaged
 from streamgauge.log.grouping import groups_of
 from streamgauge.log.segment import SegmentGone
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -22,9 +25,11 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 
-DROPPED_AT_ONCE: Final = 400
+DROPPED_AT_ONCE: Final = 100
 """Rows of a transaction that drops what is sealed: appends wait for it."""
-_WRITTEN_AT_ONCE: Final = 50_000
+_REST: Final = 2
+"""So many times as long as such a transaction took is left to others before the next."""
+_WRITTEN_AT_ONCE: Final = 10_000
 _ATTEMPTS: Final = 20
 
 
@@ -165,11 +170,7 @@ class ArchivedLog(SqliteLog):
         def read(snapshot: Snapshot) -> int:
             self._current(snapshot)  # what does not fit is named before what is missing for it
             readers = snapshot.readers()
-            count, moment = 0, 0
-            for reader in readers:
-                positions, accepted_at = reader.check()
-                count += len(positions)
-                moment = max(moment, int(accepted_at.max(initial=0)))
+            count = sum(len(reader.check()) for reader in readers)
             erased = self._reader.rows("SELECT count(*) FROM erased WHERE position <= ?", (snapshot.sealed_to,))[0][0]
             if not self._reader.erasing() and count + erased != snapshot.sealed_to:
                 raise LogDamaged(
@@ -187,7 +188,7 @@ class ArchivedLog(SqliteLog):
         moved = 0
         with self._archive.writing(), suppress(_Stopped):
             for entity in self._reader.erasing():
-                self._erase(entity)
+                self._finish_erasing(entity)
             self._drop_sealed(stopped)
             self._recovered = True
             while self._waiting(keep) >= least:
@@ -196,18 +197,25 @@ class ArchivedLog(SqliteLog):
                     pass
         return moved
 
-    def erase(self, entity: str, beside: Mapping[str, Sequence[int]] = NOTHING) -> int:
+    def erase(self, entity: str, beside: Mapping[str, Sequence[int]] = NOTHING, *, up_to: int | None = None) -> int:
         """Remove every record of an entity for ever; return how many there were (see `Log.erase`)."""
         with self._archive.writing():
             for interrupted in self._reader.erasing():
-                if interrupted != entity:
-                    self._erase(interrupted)
-            return self._erase(entity, beside)
+                self._finish_erasing(interrupted)
+            return self._erase(entity, beside, GREATEST if up_to is None else up_to)
 
     def close(self) -> None:
         """Release the files; further calls fail."""
         super().close()
         self._archive.close()
+
+    def _previous(self, writer: sqlite3.Connection, entity: str, now_us: int) -> int:
+        """Return an entity's newest ``accepted_at``, or 0; one that is not ahead of the clock may be left out."""
+        found = super()._previous(writer, entity, now_us)
+        if found:
+            return found
+        readers = self._archive.snapshot().ahead_of(now_us)
+        return max((int(b.accepted_at[-1]) for reader in readers for b in reader.sweep([entity])), default=0)
 
     def _waiting(self, keep: int) -> int:
         """Return how many records could be sealed."""
@@ -228,22 +236,29 @@ class ArchivedLog(SqliteLog):
         while through and dropped == DROPPED_AT_ONCE:
             if stopped():
                 raise _Stopped
+            began = time.perf_counter()
             with self._commit() as writer:
                 note_last(writer, *self._last(writer))
                 dropped = drop_sealed(writer, through, DROPPED_AT_ONCE)
             self._checkpointer.written(dropped // 8)
+            time.sleep(_REST * (time.perf_counter() - began))
 
-    def _erase(self, entity: str, beside: Mapping[str, Sequence[int]] = NOTHING) -> int:
+    def _erase(self, entity: str, beside: Mapping[str, Sequence[int]], up_to: int) -> int:
         held = [batch for reader in self._archive.snapshot().readers() for batch in reader.sweep([entity])]
+        archived = [at for batch in held for at in batch.position.tolist() if at <= up_to]
         with self._commit() as writer:
             note_last(writer, *self._last(writer))
-            count = begin_erasing(writer, entity, [at for batch in held for at in batch.position.tolist()], beside)
+            count = begin_erasing(writer, entity, up_to, archived, beside)
+        self._finish_erasing(entity)
+        return count
+
+    def _finish_erasing(self, entity: str) -> None:
+        """Take from the archive what the file notes as erased, and forget the key."""
         self._archive.erase(self.erased(self._archive.snapshot().sealed_to))
         self._stretch = None
         with self._commit() as writer:
             end_erasing(writer, entity, self._archive.snapshot().manifest.number)
         self._empty_wal()
-        return count
 
     def _read_after(self, snapshot: Snapshot, position: int, limit: int) -> list[Record]:
         if position >= snapshot.sealed_to:

@@ -24,7 +24,7 @@ from streamgauge.decisions.chain import (
 )
 from streamgauge.decisions.heads import HeadFile
 from streamgauge.decisions.ledger import Entry, Receipt
-from streamgauge.decisions.record import DecisionRecord, Erasure, decode, encode, record_digest
+from streamgauge.decisions.record import DecisionRecord, Erasure, ErasureAudit, decode, encode, record_digest
 from streamgauge.errors import DecisionConflict, DecisionInvalid, LedgerBroken, LedgerUnavailable, StreamgaugeError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class SqliteLedger:
         with self._reading() as connection:
             return self._newest(connection)[0]
 
-    def erase(self, role: str, entity: str, *, erased_at: int) -> int:
+    def erase(self, role: str, entity: str, *, erased_at: int, audit: ErasureAudit | None = None) -> int:
         """Delete bodies and salts of an entity's decisions, and note it in the chain."""
         with self._writing:
             self._refuse_if_broken()
@@ -132,9 +132,9 @@ class SqliteLedger:
                 return 0
             query = "SELECT seq FROM entities WHERE role = ? AND entity = ? ORDER BY seq"
             seqs = [seq for (seq,) in self._connection.execute(query, (role, entity))]
-            if not seqs:
+            if not seqs and (audit is None or self._is_noted(audit)):
                 return 0
-            body = encode(Erasure(seqs=tuple(seqs), erased_at=erased_at))
+            body = encode(Erasure(seqs=tuple(seqs), erased_at=erased_at, audit=audit))
             new = set(seqs) - self._erased
             # Before the commit: a reader that finds the body gone must find it named here.
             self._erased |= new
@@ -150,6 +150,17 @@ class SqliteLedger:
             self._publish(Head(note.seq, note.entry_hash.hex()))
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             return len(seqs)
+
+    def erasures(self) -> list[Erasure]:
+        """Return the notes of erasures, the oldest first."""
+        with self._reading() as connection:
+            return list(RowSource(connection).notes())
+
+    def at(self, seq: int) -> Entry | None:
+        """Return the decision of a number, or None."""
+        with self._reading() as connection:
+            found = connection.execute(f"{READ_ENTRY} WHERE c.seq = ?", (seq,)).fetchone()
+        return None if found is None or found[2] is None else self._entry(to_row(found))
 
     def verify_chain(self) -> ChainReport:
         """Check the whole store against its chain and heads, as of one moment."""
@@ -183,6 +194,10 @@ class SqliteLedger:
     ) -> None:
         """Close."""
         self.close()
+
+    def _is_noted(self, audit: ErasureAudit) -> bool:
+        notes = RowSource(self._connection).notes()
+        return any(note.audit is not None and note.audit.id == audit.id for note in notes)
 
     def _plan(self, records: Sequence[DecisionRecord]) -> list[Receipt | StoredEntry | StreamgaugeError]:
         """Say for each record whether it repeats an earlier one, is refused, or is to be written."""

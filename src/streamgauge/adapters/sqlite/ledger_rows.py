@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from streamgauge.decisions.chain import StoredEntry
@@ -12,6 +13,8 @@ from streamgauge.errors import DecisionInvalid, LedgerBroken
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from streamgauge.decisions.record import Erasure
 
 # Bodies lie apart from the chain, so that erasing them leaves the chain untouched.
 _SCHEMA = """
@@ -110,21 +113,20 @@ class RowSource:
 
     def erased(self) -> set[int]:
         """Return the numbers that intact notes of erasure name."""
-        seqs: set[int] = set()
-        try:
-            for columns in self._connection.execute(f"{READ_ENTRY} WHERE c.decision_id IS NULL"):
+        return {seq for note in self.notes() for seq in note.seqs}
+
+    def notes(self) -> Iterator[Erasure]:
+        """Yield the intact notes of erasures, the oldest first."""
+        # The walk over all rows meets the same fault, and knows where it is.
+        with suppress(sqlite3.DatabaseError):
+            for columns in self._connection.execute(f"{READ_ENTRY} WHERE c.decision_id IS NULL ORDER BY c.seq"):
                 row = to_row(columns)
-                if row.salt is not None and row.body is not None:
-                    try:
-                        named = decode_erasure(row.body).seqs
-                    except DecisionInvalid:
-                        continue
+                if row.salt is None or row.body is None:
+                    continue
+                with suppress(DecisionInvalid):
+                    note = decode_erasure(row.body)
                     if record_digest(row.salt, row.body) == row.record_digest:
-                        seqs.update(named)
-        except sqlite3.DatabaseError:
-            # The walk over all rows meets the same fault, and knows where it is.
-            return seqs
-        return seqs
+                        yield note
 
     def stray(self) -> int | None:
         """Return the first number that has a body or an entity but no place in the chain."""

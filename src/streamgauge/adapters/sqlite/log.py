@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from streamgauge.adapters.sqlite.checkpoint import Checkpointer
-from streamgauge.adapters.sqlite.log_reading import LogReader
+from streamgauge.adapters.sqlite.log_reading import GREATEST, LogReader
 from streamgauge.adapters.sqlite.log_rows import Row, accepted, record_of, row_of
 from streamgauge.adapters.sqlite.log_schema import connect, failures_named, prepare
-from streamgauge.adapters.sqlite.log_tail import begin_erasing, end_erasing, floors, note_last
+from streamgauge.adapters.sqlite.log_tail import begin_erasing, end_erasing, floors, note_last, note_newest
 from streamgauge.adapters.sqlite.quarantine import note_retry, store
 from streamgauge.definitions.schema import FieldKind, StreamSpec
 from streamgauge.definitions.texts import open_code
 from streamgauge.errors import UnknownName, close_match
 from streamgauge.events.content import decode_texts
 from streamgauge.events.record import DELETE
-from streamgauge.events.roles import expand
+from streamgauge.events.roles import entities_of, expand
 from streamgauge.log.acceptance import refusal
 from streamgauge.log.door import RoleDoor
 from streamgauge.log.grouping import groups_of
+from streamgauge.log.moments import AcceptanceClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -109,9 +110,13 @@ class SqliteLog:
         with self._commit() as writer:
             door = RoleDoor(self.find, self.schema)
             position, newest = self._last(writer)
-            accepted_at = max(now_us, newest)
+            clock = AcceptanceClock(now_us, newest, lambda entity: self._previous(writer, entity, now_us))
+            if clock.behind:
+                note_newest(writer, newest)
             for new in records:
                 stream = self._stream(new)
+                entities = entities_of(new, stream.spec).values()
+                accepted_at = clock.moment(entities)
                 known_at = accepted_at if new.declared_known_at is None else min(new.declared_known_at, accepted_at)
                 refused = refusal(new, stream.spec, known_at, now_us)
                 if refused is None and stream.spec.other_roles:
@@ -123,6 +128,7 @@ class SqliteLog:
                 together = expand(record, stream.spec)
                 rows += map(row_of, together)
                 position = together[-1].position
+                clock.accepted(entities, accepted_at)
                 answers.append(record)
                 if stream.categories:
                     self._collect(new, stream, texts)
@@ -148,10 +154,11 @@ class SqliteLog:
         reason: str | None = None,
         stream: str | None = None,
         resolved: bool | None = None,
+        mentions: str | None = None,
     ) -> list[Quarantined]:
         """Return one refused event by number, or the newest ones, newest first (see `Log.quarantined`)."""
         return self._reader.quarantined(
-            number=number, last=last, before=before, reason=reason, stream=stream, resolved=resolved
+            number=number, last=last, before=before, reason=reason, stream=stream, resolved=resolved, mentions=mentions
         )
 
     def quarantine_counts(self) -> dict[str, int]:
@@ -171,7 +178,7 @@ class SqliteLog:
     def last_accepted_at(self) -> int:
         """Return the ``accepted_at`` of the newest record, 0 for an empty log."""
         newest = self._reader.last()
-        return max(newest.accepted_at if newest else 0, self._reader.kept_accepted_at())
+        return newest.accepted_at if newest else self._reader.kept_accepted_at()
 
     def read_after(self, position: int, limit: int) -> list[Record]:
         """Return up to ``limit`` records with greater positions, in order of position."""
@@ -263,14 +270,20 @@ class SqliteLog:
         """Return 0: there is no archive (see `Log.seal`)."""
         return 0
 
-    def erase(self, entity: str, beside: Mapping[str, Sequence[int]] = NOTHING) -> int:
+    def erase(self, entity: str, beside: Mapping[str, Sequence[int]] = NOTHING, *, up_to: int | None = None) -> int:
         """Remove every record of an entity for ever; return how many there were (see `Log.erase`)."""
         with self._commit() as writer:
             note_last(writer, *self._last(writer))
-            count = begin_erasing(writer, entity, (), beside)
+            count = begin_erasing(writer, entity, GREATEST if up_to is None else up_to, (), beside)
             end_erasing(writer, entity, 0)
         self._empty_wal()
         return count
+
+    def drop_quarantined(self, numbers: Sequence[int]) -> None:
+        """Remove refused events from the disk for ever (see `Log.drop_quarantined`)."""
+        with self._commit() as writer:
+            writer.executemany("DELETE FROM quarantine WHERE number = ?", ((number,) for number in numbers))
+        self._empty_wal()
 
     def erased(self, up_to: int | None = None) -> NDArray[np.int64]:
         """Return the positions whose records were erased, ascending, int64 (see `Log.erased`)."""
@@ -306,7 +319,7 @@ class SqliteLog:
                 raise
 
     def _last(self, writer: sqlite3.Connection) -> tuple[int, int]:
-        """Return the newest position and ``accepted_at``."""
+        """Return the newest position, and the greatest ``accepted_at``."""
         row = writer.execute(
             "SELECT position, entity, CAST(body AS BLOB) FROM records ORDER BY position DESC LIMIT 1"
         ).fetchone()
@@ -316,6 +329,14 @@ class SqliteLog:
         position, entity, body = row
         newest = record_of(position, entity, body, self._stream_of_schema)
         return max(newest.position, kept_position), max(newest.accepted_at, kept_at)
+
+    def _previous(self, writer: sqlite3.Connection, entity: str, now_us: int) -> int:  # noqa: ARG002 - an archive needs it
+        """Return an entity's newest ``accepted_at``, or 0; one that is not ahead of the clock may be left out."""
+        newest = writer.execute("SELECT max(position) FROM records WHERE entity = ?", (entity,)).fetchone()[0]
+        if newest is None:
+            return 0
+        (body,) = writer.execute("SELECT CAST(body AS BLOB) FROM records WHERE position = ?", (newest,)).fetchone()
+        return record_of(newest, entity, body, self._stream_of_schema).accepted_at
 
     def _stream(self, new: NewRecord) -> _Stream:
         """Return the stream of a record, under the schema it was validated with."""

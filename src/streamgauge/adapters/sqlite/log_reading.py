@@ -163,10 +163,11 @@ class LogReader:
         reason: str | None,
         stream: str | None,
         resolved: bool | None,
+        mentions: str | None,
     ) -> list[Quarantined]:
         """Return one refused event by number, or the newest ones, newest first."""
         query, values = quarantine.select(
-            number=number, last=last, before=before, reason=reason, stream=stream, resolved=resolved
+            number=number, last=last, before=before, reason=reason, stream=stream, resolved=resolved, mentions=mentions
         )
         return [quarantine.refused_of(row) for row in self.rows(query, values)]
 
@@ -206,12 +207,13 @@ class LogReader:
             raise LogDamaged(
                 f"The event log {self._path.name} is damaged: {'; '.join(problems)}. Restore it from a backup."
             )
-        count, position, accepted_at = 0, after, 0
+        count, position = 0, after
+        accepted_at: dict[str, int] = {}
         while found := self.after(position, CHECKED_AT_ONCE):
             for record in found:
-                if record.accepted_at < accepted_at:
+                if record.accepted_at < accepted_at.get(record.entity, 0):
                     raise damaged(record.position)
-                accepted_at = record.accepted_at
+                accepted_at[record.entity] = record.accepted_at
             count, position = count + len(found), found[-1].position
         erased = self.rows("SELECT count(*) FROM erased WHERE position > ?", (after,))[0][0]
         missing = self.last_position() - after - erased - count

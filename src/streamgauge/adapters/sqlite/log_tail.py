@@ -37,18 +37,25 @@ _THIN: Final = (
     "INSERT INTO thinned VALUES (?, ?) ON CONFLICT (entity) DO UPDATE SET position = min(position, excluded.position)"
 )
 
+_HERE: Final = "SELECT position FROM records WHERE entity = ? AND position <= ?"
+
 _DROP: Final = """
 DELETE FROM records WHERE position IN (SELECT position FROM records WHERE position <= ? ORDER BY position LIMIT ?)
 """
 
 
 def note_last(writer: sqlite3.Connection, position: int, accepted_at: int) -> None:
-    """Keep the newest position and ``accepted_at`` for when their record is here no more."""
+    """Keep the newest position and the greatest ``accepted_at`` for when their record is here no more."""
     writer.executemany(_NOTE, (("last_position", position), ("last_accepted_at", accepted_at)))
 
 
+def note_newest(writer: sqlite3.Connection, accepted_at: int) -> None:
+    """Keep the greatest ``accepted_at``, for the newest record's may be smaller from now on."""
+    writer.execute(_NOTE, ("last_accepted_at", accepted_at))
+
+
 def floors(writer: sqlite3.Connection) -> tuple[int, int]:
-    """Return the newest position and ``accepted_at`` that were kept so."""
+    """Return the newest position and the greatest ``accepted_at`` that were kept so."""
     found = dict(writer.execute("SELECT key, value FROM meta WHERE key IN ('last_position', 'last_accepted_at')"))
     return found.get("last_position", 0), found.get("last_accepted_at", 0)
 
@@ -60,23 +67,24 @@ def drop_sealed(writer: sqlite3.Connection, through: int, rows: int) -> int:
 
 
 def begin_erasing(
-    writer: sqlite3.Connection, entity: str, archived: Iterable[int], beside: Mapping[str, Sequence[int]]
+    writer: sqlite3.Connection, entity: str, up_to: int, archived: Iterable[int], beside: Mapping[str, Sequence[int]]
 ) -> int:
     """Drop an entity's rows and what the quarantine has of it, and note its positions; return how many there are.
 
     Args:
         writer: A connection in a transaction.
         entity: The entity's key, kept until `end_erasing`, so that an interrupted erasure is taken up again.
+        up_to: Later records of it stay.
         archived: The positions of its records in the archive.
         beside: By other entity, the positions of records that go with it.
     """
-    here = [position for (position,) in writer.execute("SELECT position FROM records WHERE entity = ?", (entity,))]
+    here = [position for (position,) in writer.execute(_HERE, (entity, up_to))]
     with_it = [position for positions in beside.values() for position in positions]
     positions = {*here, *archived, *with_it}
     writer.executemany("DELETE FROM records WHERE position = ?", ((position,) for position in with_it))
     writer.execute("DELETE FROM thinned WHERE entity = ?", (entity,))
-    writer.executemany(_THIN, [(other, min(positions)) for other, positions in beside.items() if positions])
-    writer.execute("DELETE FROM records WHERE entity = ?", (entity,))
+    writer.executemany(_THIN, [(other, min(positions)) for other, positions in beside.items() if other != entity])
+    writer.execute("DELETE FROM records WHERE entity = ? AND position <= ?", (entity, up_to))
     writer.execute("DELETE FROM quarantine WHERE entity = ?", (entity,))
     writer.executemany("DELETE FROM quarantine WHERE position = ?", ((position,) for position in positions))
     writer.executemany("INSERT OR IGNORE INTO erased VALUES (?)", ((position,) for position in sorted(positions)))

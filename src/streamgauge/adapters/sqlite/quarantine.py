@@ -122,6 +122,7 @@ def select(
     reason: str | None = None,
     stream: str | None = None,
     resolved: bool | None = None,
+    mentions: str | None = None,
 ) -> tuple[str, tuple[str | int, ...]]:
     """Return the query for refused events, newest first, and its values; see `streamgauge.log.port.Log.quarantined`."""
     asked: list[tuple[str, str | int | None]] = [
@@ -130,6 +131,7 @@ def select(
         ("number < ?", before),
         ("reason = ?", reason),
         ("stream = ?", stream),
+        ("instr(entity || char(0) || body || char(0) || detail, ?)", mentions),
     ]
     kept = [(condition, value) for condition, value in asked if value is not None]
     conditions = [condition for condition, _ in kept]

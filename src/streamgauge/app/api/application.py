@@ -10,7 +10,18 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streamgauge.app.api import catalogue, decisions, entities, events, fairness, health, internal, quarantine, stream
+from streamgauge.app.api import (
+    catalogue,
+    decisions,
+    entities,
+    erasures,
+    events,
+    fairness,
+    health,
+    internal,
+    quarantine,
+    stream,
+)
 from streamgauge.app.api.direct import DirectApp
 from streamgauge.app.api.jobs import Jobs
 from streamgauge.app.api.news import ScoreNews
@@ -38,6 +49,7 @@ PUBLIC: Final[tuple[Operation, ...]] = (
     *catalogue.OPERATIONS,
     *fairness.OPERATIONS,
     *quarantine.OPERATIONS,
+    *erasures.OPERATIONS,
     *health.OPERATIONS,
 )
 """What is offered on the network."""

@@ -127,6 +127,12 @@ _QUARANTINED: Final = {
     "body": '{"stream":"Movement","id":"m-2026-0003","ammount":"1.00"}',
 }
 _KEPT: Final = {**_QUARANTINED, "retries": 1}
+_ERASURE: Final = {
+    "by": "data protection",
+    "at": "2026-01-01T09:00:00.000000Z",
+    "decisions": 2,
+    "counts": {"records": 214, "scores": 3, "quarantined": 1, "protected": 0, "rows": 9},
+}
 _HEALTH: Final = {
     "ready": True,
     "failure": None,
@@ -301,6 +307,11 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ),
     ),
     "get_quarantined": (Example("first", "The first refused event", {"number": 1}, None, _QUARANTINED),),
+    "post_erasure": (
+        Example("entity", "One account", {}, {"entity": "acc-00123"}, _ERASURE),
+        Example("role", "An id of a role", {}, {"entity": "acc-00124", "role": "account"}, _ERASURE),
+    ),
+    "get_erasures": (Example("erasures", "All so far", {}, None, [_ERASURE]),),
     "get_schema": (
         Example(
             "schema",

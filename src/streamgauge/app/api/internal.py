@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from streamgauge.app.answers import DecisionAnswer, ImportAnswer, IngestAnswer, VerifyAnswer
+from streamgauge.app.answers import DecisionAnswer, ErasureAnswer, ImportAnswer, IngestAnswer, VerifyAnswer
 from streamgauge.app.api.bodies import JSON, NDJSON, check_depth, decode_struct, read_body
 from streamgauge.app.api.events import ingest
 from streamgauge.app.api.operations import Api, Operation, answered
@@ -73,6 +73,14 @@ class PrepareForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: list[str]
 
 
+class EraseForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The entity that is erased, and who asks."""
+
+    entity: str
+    role: str | None = None
+    by: str = ""
+
+
 class ReloadForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Nothing more to say."""
 
@@ -124,6 +132,10 @@ def _prepare(api: Api, form: PrepareForm, tell: Progress) -> None:
     api.owner.prepare(form.models, tell)
 
 
+def _erase(api: Api, form: EraseForm, tell: Progress) -> ErasureAnswer:
+    return api.owner.erase(form.entity, role=form.role, by=form.by, progress=tell)
+
+
 def _reload(api: Api, form: ReloadForm, tell: Progress) -> None:  # noqa: ARG001 - it has nothing to say
     api.owner.reload(tell)
 
@@ -160,5 +172,6 @@ OPERATIONS: Final = (
     _operation("verify", "Recompute decisions", VerifyForm, _job(VerifyForm, _verify)),
     _operation("portfolio", "Score every entity", PortfolioForm, _job(PortfolioForm, _portfolio)),
     _operation("prepare", "Build the states that models will need", PrepareForm, _job(PrepareForm, _prepare)),
+    _operation("erase", "Erase an entity", EraseForm, _job(EraseForm, _erase)),
     _operation("reload", "Serve what is registered", ReloadForm, _job(ReloadForm, _reload)),
 )

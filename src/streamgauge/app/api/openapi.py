@@ -28,6 +28,7 @@ _TAGS: Final = {
     "Scores": "Every score, as it is made.",
     "Models": "What is registered and served.",
     "Quarantine": "What was refused, and why.",
+    "Erasure": "Everything of an entity is removed.",
     "Operation": "For whoever watches over the process.",
 }
 

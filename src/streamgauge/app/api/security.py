@@ -70,6 +70,15 @@ def admit(request: Request, keys: Keys | None, scope: str | None) -> None:
         )
 
 
+def caller(request: Request, keys: Keys | None) -> str:
+    """Return who asks: the name of the key, or where it came from."""
+    if is_local(request):
+        return "the owner's socket"
+    presented = _presented(request)
+    entry = keys.find(presented) if keys is not None and presented else None
+    return "anybody" if entry is None else entry.name
+
+
 def _presented(request: Request) -> str:
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from streamgauge.app.cli import (
     doctor,
+    erasing,
     events,
     exporting,
     keys,
@@ -108,6 +109,8 @@ _add("sql", exporting.sql, "streamgauge sql CashFlow.inflow_cv --as-of 2026-01-3
 _add("decide", scoring.decide, "streamgauge decide application.json --id d-2026-000017")
 _add("verify", scoring.verify, "streamgauge verify --last 1000")
 _add("portfolio", scoring.portfolio, "streamgauge portfolio --out scores.parquet")
+_add("erase", erasing.erase, "streamgauge erase acc-000017 --yes")
+_add("erasures", erasing.erasures, "streamgauge erasures")
 _add("schema", schema.schema, "streamgauge schema --json")
 app.add_typer(policies.app, name="policy")
 app.add_typer(protected.app, name="protected")
