@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streamgauge.definitions.schema import StreamSpec
 from streamgauge.definitions.specs import FeatureSpec
 from streamgauge.errors import BeyondState
+from streamgauge.events.batch import RecordBatch
 from streamgauge.events.record import Record
 from streamgauge.features.backfill import Requests, backfill
 from streamgauge.features.bind import BoundProgram
@@ -45,6 +46,11 @@ class ScenarioLog:
             records = [item for item in found.get(entity, []) if up_to is None or item.position <= up_to]
             if records:
                 yield entity, records
+
+    def read_columns(self, entities: Collection[str] | None = None, up_to: int | None = None) -> Iterator[RecordBatch]:
+        """Yield whole entities as columns, one a batch."""
+        for group in self.read_by_entity(None if entities is None else sorted(entities), up_to):
+            yield RecordBatch.of([group])
 
     def schema(self, number: int) -> StreamSpec:
         """Return the form of that number."""
