@@ -1,12 +1,13 @@
-"""The door of events about several entities: an event's id stands for the same entities in every revision.
+"""The door of events about several entities: an id stands for one event, of the same entities, for good.
 
-Were it otherwise, a correction would reach some of an event's entities and not others. So a record is looked up under
-each of its entities before it is accepted; what contradicts an earlier one is quarantined whole, and every role's
-records of an id are the same from then on.
+Were it otherwise, a correction would reach some of an event's entities and not others, and what one of them still
+remembers of an id another might have forgotten. So a record is looked up under each of its entities before it is
+accepted; what contradicts an earlier one is quarantined whole. All records of an id are then judged alike everywhere.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamgauge.definitions.roles import role_of
@@ -33,7 +34,7 @@ class RoleDoor:
     def __init__(self, find: Callable[[str, str, str], Record | None], schema: Callable[[int], StreamSpec]) -> None:
         self._find = find
         self._schema = schema
-        self._admitted: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._admitted: dict[tuple[str, str, str], _Event] = {}
 
     def refusal(self, new: NewRecord, spec: StreamSpec, now_us: int) -> Quarantined | None:
         """Return why a record is not accepted, or None; then the records after it must agree with it.
@@ -43,39 +44,47 @@ class RoleDoor:
             spec: Its stream, which has several roles.
             now_us: The log's clock, µs: when it is refused.
         """
-        keys = tuple(entities_of(new, spec).values())[: len(spec.roles)]
-        for key in keys:
+        event = _Event.of(new, spec)
+        for key in event.keys:
             known = self._known(new, key)
-            if known is not None and known != keys:
-                return _refused(new, spec, keys, key, known, now_us)
-        self._admitted |= {(new.stream, key, new.event_id): keys for key in keys}
+            if known is not None and known != event:
+                return _refused(new, spec, key, event, known, now_us)
+        self._admitted |= {(new.stream, key, new.event_id): event for key in event.keys}
         return None
 
-    def _known(self, new: NewRecord, key: str) -> tuple[str, ...] | None:
-        """Return the entities for which an id stands already, under one of them."""
+    def _known(self, new: NewRecord, key: str) -> _Event | None:
+        """Return the event for which an id stands already, under one of its entities."""
         admitted = self._admitted.get((new.stream, key, new.event_id))
         if admitted is not None:
             return admitted
         found = self._find(new.stream, key, new.event_id)
-        if found is None:
-            return None
-        spec = self._schema(found.schema)
-        return tuple(entities_of(found, spec).values())[: len(spec.roles)]
+        return None if found is None else _Event.of(found, self._schema(found.schema))
 
 
-def _refused(
-    new: NewRecord, spec: StreamSpec, keys: tuple[str, ...], key: str, known: tuple[str, ...], now_us: int
-) -> Quarantined:
-    others = " and ".join(role_of(one) for one in keys if one not in known)
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What no revision of an event changes: its entities and its time."""
+
+    keys: tuple[str, ...]
+    time: int
+
+    @classmethod
+    def of(cls, record: NewRecord | Record, spec: StreamSpec) -> _Event:
+        return cls(tuple(entities_of(record, spec).values())[: len(spec.roles)], record.event_time)
+
+
+def _refused(new: NewRecord, spec: StreamSpec, key: str, event: _Event, known: _Event, now_us: int) -> Quarantined:
+    others = [f"another {role_of(one)}" for one in event.keys if one not in known.keys]
+    others += ["another time"] if event.time != known.time else []
     return Quarantined(
         stream=new.stream,
         entity=new.entity,
         event_id=new.event_id,
         reason="identity_changed",
         detail=(
-            f'The id "{new.event_id}" of {new.stream} stands for another event of this {role_of(key)}, with another '
-            f"{others}. An event keeps its entities: delete it and send it under a new id; an id is one event's alone "
-            "among all those of each of its entities."
+            f'The id "{new.event_id}" of {new.stream} stands for an event of this {role_of(key)} with '
+            f"{' and '.join(others)}. An event keeps its entities and its time: delete it and send it under a new id; "
+            "of an event with several entities the id is never used again."
         ),
         body=body_of(render(new, spec)),
         at=now_us,

@@ -61,6 +61,7 @@ def an_event_keeps_its_entities(open_log: Opener) -> None:
         "another card at the merchant": payment("a", card="D"),
         "an import": payment("a", merchant="N", known_at=NOW),
         "a delete": payment("a", merchant="N", revision=1, op="delete"),
+        "another time": payment("a", revision=1, at=format_time(NOW - 1)),
     }
     before = log.last_position()
     for answer, what in zip(log.append(list(others.values()), NOW), others, strict=True):
