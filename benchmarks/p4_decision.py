@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -26,7 +27,8 @@ from streamgauge.app.settings import find_place
 from streamgauge.scoring.artefact import ModelArtefact
 
 Floats = NDArray[np.float64]
-GOAL = "p99 at most 5 ms at 500/s; saturation at least 0.6 × plain FastAPI on one core"
+GOAL = "p99 at most 5 ms at 500/s; saturation at least 0.6 × plain FastAPI on one core, scaling with workers"
+WORKERS = 2
 RATE, CONNECTIONS, OPEN_CONNECTIONS = 500, 16, 64
 _MOST = 20_000
 """The most bodies of one load; a decision's id is used once."""
@@ -73,12 +75,13 @@ def run(*, quick: bool) -> Report:
         bodies = Bodies(borrowers)
         with ours(project) as own, plain(onnx) as peer:
             rows, checks = check(own, peer, artefact, bodies.take(50))
+        twin = Path(shutil.copytree(project, Path(folder) / "twin"))
         own = servers.enter_context(ours(project))
-        others = [servers.enter_context(plain(onnx))]
+        others = [servers.enter_context(ours(twin, WORKERS)), servers.enter_context(plain(onnx))]
         if saved is not None:
             others.append(servers.enter_context(mlflow(saved)))
         feeds: dict[str, Callable[[int], Sequence[bytes]]] = {own.name: bodies.take}
-        feeds |= {other.name: _repeated(other, rows) for other in others}
+        feeds |= {other.name: _fed(other, bodies, rows) for other in others}
         measured = _measure([own, *others], feeds, seconds, repetitions)
         measured += _commits(Path(folder) / "commits.sqlite")
     notes = [
@@ -86,7 +89,11 @@ def run(*, quick: bool) -> Report:
             f"Each decision appends its event, applies it, computes {len(artefact.features)} features, exact reasons, "
             "and records them durably, before it is answered. The peers are given the finished row and keep nothing."
         ),
-        "Each server has one core to itself, the load another. At 500/s time counts from when a request was due.",
+        (
+            "Each server has one core to itself, the load another; the one with workers has every core, that "
+            "of the load too. At 500/s time counts from when a request was due."
+        ),
+        "CPU by step is that of the threads that do it; append and record are the time of their durable commits.",
     ]
     if saved is None:
         notes.append("`mlflow models serve` is measured in the full form, with `make bench-venv`.")
@@ -164,6 +171,10 @@ def artefact_of(project: Path) -> ModelArtefact:
     return registry.load(champion)
 
 
+def _fed(server: Server, bodies: Bodies, rows: Sequence[Floats]) -> Callable[[int], Sequence[bytes]]:
+    return bodies.take if server.path == "/v1/decisions" else _repeated(server, rows)
+
+
 def _repeated(server: Server, rows: Sequence[Floats]) -> Callable[[int], Sequence[bytes]]:
     render = plain_body if server.path == "/score" else mlflow_body
     rendered = [render(row) for row in rows]
@@ -190,18 +201,47 @@ def _measure(
         works = {server.name: (lambda server=server, work=work: work(server)) for server in servers}
         found = interleave(repetitions, works, warm_up=False)
         own = found[servers[0].name]
-        items = ("p50", "p99") if work is at_rate else ("p50", "p99", "rate")
+        items = ("p50", "p99", "cpu") if work is at_rate else ("p50", "p99", "rate", "cpu")
         for item in items:
             for name, outcomes in found.items():
                 figures, mine = [one[item] for one in outcomes], [one[item] for one in own]
                 ratio = None if name == servers[0].name else ratios(figures, mine, more_is_better=item == "rate")
                 unit = "/s" if item == "rate" else "s"
-                rows.append(Row(f"{name}, {item} ({label})", Spread.of(figures), unit, ratio))
+                shown = "CPU of one answer" if item == "cpu" else item
+                rows.append(Row(f"{name}, {shown} ({label})", Spread.of(figures), unit, ratio))
+    return rows + _steps(servers[0], feeds[servers[0].name], seconds)
+
+
+_STEPS = {
+    "HTTP, validation, answer": 'thread_cpu_seconds_total{thread="MainThread"}',
+    "append": 'thread_cpu_seconds_total{thread="append"}',
+    "apply, features, score": 'thread_cpu_seconds_total{thread="engine"}',
+    "reasons, policy, record": 'thread_cpu_seconds_total{thread="decisions"}',
+}
+
+
+def _steps(server: Server, feed: Callable[[int], Sequence[bytes]], seconds: float) -> list[Row]:
+    """Measure where the time of a decision goes, at saturation."""
+    before = server.metrics()
+    server.load(feed(_MOST), seconds, CONNECTIONS)
+    after = server.metrics()
+
+    def grown(name: str) -> float:
+        return after[f"streamgauge_{name}"] - before.get(f"streamgauge_{name}", 0.0)
+
+    decisions = grown("decision_seconds_count")
+    rows = [
+        Row(f"CPU of {step}, a decision", Spread.of([grown(name) / decisions]), "s") for step, name in _STEPS.items()
+    ]
+    for commit in ("append", "record"):
+        groups = grown(f"{commit}_seconds_count")
+        spread = Spread.of([grown(f"{commit}_seconds_sum") / groups])
+        rows.append(Row(f"durable {commit} of {decisions / groups:.0f} decisions, mean", spread, "s"))
     return rows
 
 
 def _commits(path: Path, count: int = 300) -> list[Row]:
-    """Measure what the disk makes of one durable commit: a decision waits for three, one after another."""
+    """Measure what the disk makes of one durable commit: a decision waits for two, one after another."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

@@ -37,6 +37,8 @@ def test_what_is_accepted_refused_applied_and_decided_is_counted(owner: Owner) -
     outcome = owner.decide("k", {**application, "amount": "500.00", "term_months": 6}).outcome
     assert value(owner, "decisions_total", outcome=outcome) == 1
     assert value(owner, "decision_seconds_count") == 1
+    assert value(owner, "record_seconds_count") >= 1
+    assert value(owner, "thread_cpu_seconds_total", thread="decisions") > 0
 
 
 def test_an_event_that_is_too_late_is_counted_as_refused(owner: Owner) -> None:

@@ -160,7 +160,10 @@ class Decider:
             mine = next(applied) if isinstance(result, Record) else None
             cases.append(_caught(self._case, one.new, result, mine))
         records = self._records(asked, cases)
-        kept = iter(self._ledger.append_each([record for record in records if isinstance(record, DecisionRecord)]))
+        made = [record for record in records if isinstance(record, DecisionRecord)]
+        started = time.perf_counter()
+        kept = iter(self._ledger.append_each(made) if made else ())
+        self._metrics.recorded(time.perf_counter() - started)
         return [
             self._answered(next(kept), one) if isinstance(record, DecisionRecord) else record
             for one, record in zip(asked, records, strict=True)

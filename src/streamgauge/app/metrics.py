@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter as tally  # noqa: N813 - Prometheus has a Counter too
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from streamgauge.events.record import Record
@@ -41,6 +44,24 @@ class _OpenQuarantine(Collector):
         yield gauge
 
 
+class _ThreadTime(Collector):
+    """What each thread has computed, asked for at every scrape."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the counter by the thread's name."""
+        counter = CounterMetricFamily("streamgauge_thread_cpu_seconds", "CPU time by thread.", labels=("thread",))
+        spent: dict[str, float] = {}
+        for thread in threading.enumerate():
+            with suppress(OSError):  # it has just ended
+                if thread.ident is not None:
+                    name = thread.name.rpartition("_")[0] or thread.name  # those of a pool count together
+                    seconds = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+                    spent[name] = spent.get(name, 0.0) + seconds
+        for name, seconds in spent.items():
+            counter.add_metric((name,), seconds)
+        yield counter
+
+
 class Metrics:
     """Counters, gauges and histograms of one owner; every method may be called from any thread.
 
@@ -66,6 +87,7 @@ class Metrics:
             "freshness_seconds", "Time from an event's acceptance to its scores being readable.", _FINE
         )
         self._decisions = self._counter("decisions", "Decisions recorded.", "outcome")
+        self._record = self._histogram("record_seconds", "Time to record a group of decisions durably.", _FINE)
         self._decision = self._histogram("decision_seconds", "Time from a request to its durable decision.", _FINE)
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = self._counter("http_requests", "Requests answered.", "route", "method", "status")
@@ -109,6 +131,10 @@ class Metrics:
         self._decisions.labels(outcome).inc()
         self._decision.observe(seconds)
 
+    def recorded(self, seconds: float) -> None:
+        """Observe a durable commit of decisions."""
+        self._record.observe(seconds)
+
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Observe an answered request; the route is the template, not the path."""
         found = self._answered.get((route, method, status))
@@ -129,6 +155,7 @@ class Metrics:
         )
         self._gauge("waiting_submissions", "Submissions that wait to be appended or applied.", lambda: engine.waiting)
         self.registry.register(_OpenQuarantine(log))
+        self.registry.register(_ThreadTime())
         self._gauge("engine_up", "1 while events are applied.", lambda: engine.failure is None)
 
     def watch_workers(self, connected: Callable[[], int]) -> None:
