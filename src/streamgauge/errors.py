@@ -4,7 +4,6 @@
 
     StreamgaugeError
     ├── DefinitionError            the project file is wrong: names the line, the value and the close match
-    │   └── NotBuiltYet            a known part of the language that this version does not have
     ├── SettingsError              streamgauge.toml or the environment is wrong or incomplete
     ├── EventRejected              an event cannot be accepted: goes to the quarantine with this reason
     ├── ImportRefused              a whole import cannot be accepted (no arrival declared, a column is missing)
@@ -61,10 +60,6 @@ class DefinitionError(StreamgaugeError):
         self.line = line
         place = f"{path}:{line}: " if path and line else (f"line {line}: " if line else "")
         super().__init__(place + message)
-
-
-class NotBuiltYet(DefinitionError):
-    """A known part of the language that this version does not have."""
 
 
 class SettingsError(StreamgaugeError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from streamgauge.definitions.canonical import canonical, digest
 from streamgauge.definitions.loader import load_source
-from streamgauge.definitions.specs import SampleSpec, SplitSpec
-from streamgauge.errors import NotBuiltYet
+from streamgauge.definitions.specs import EstimatorSpec, SampleSpec, SplitSpec
 from tests.definitions.conftest import MODEL, STREAMS, Refusal
 
 DAY = 86_400_000_000
@@ -205,14 +206,30 @@ def test_a_sample_is_part_of_the_definition() -> None:
     assert "sample" not in canonical(plain)
 
 
-NOT_YET = {
-    "sg.Sklearn": "sg.Sklearn('xgboost:XGBClassifier', {})",
+def test_a_class_of_scikit_learn_belongs_to_a_family_and_takes_its_parameters() -> None:
+    path = "sklearn.ensemble:ExtraTreesClassifier"
+    source = (
+        f"sg.Model(**parts | dict(features=[Application.amount], estimator=sg.Sklearn('{path}', dict(max_depth=3))))"
+    )
+    model = load_source(STREAMS + MODEL + source + "\n").models["risk"]
+
+    assert model.estimator == EstimatorSpec("forest", (("max_depth", 3), ("random_state", 0)), path)
+    assert digest(model.estimator) != digest(replace(model.estimator, path=""))
+
+
+SKLEARN = {
+    "no export": ("'xgboost:XGBClassifier'", "is refused: it has no exact export"),
+    "dots": ("'sklearn.ensemble.ExtraTreesClassifier'", 'Did you mean "sklearn.ensemble:ExtraTreesClassifier"?'),
+    "another of the library": ("'sklearn.svm:SVC'", "it could be neither served nor explained"),
+    "parameter": ("'sklearn.linear_model:LogisticRegression', {'c': 1}", 'Sklearn has no parameter "c"'),
+    "type": (
+        "'sklearn.ensemble:RandomForestClassifier', {'n_estimators': 'many'}",
+        "n_estimators='many'; it takes int",
+    ),
+    "owned": ("'sklearn.ensemble:RandomForestClassifier', {'n_jobs': 2}", "takes no n_jobs"),
 }
 
 
-@pytest.mark.parametrize("name", NOT_YET)
-def test_what_is_not_there_yet_is_refused_by_name(name: str, refusal: Refusal) -> None:
-    error = refusal(f"x = {NOT_YET[name]}  # <-\n")
-
-    assert isinstance(error, NotBuiltYet)
-    assert name in error.message
+@pytest.mark.parametrize(("arguments", "message"), SKLEARN.values(), ids=SKLEARN)
+def test_what_cannot_be_exported_is_refused_with_its_line(arguments: str, message: str, refusal: Refusal) -> None:
+    assert message in refusal(f"x = sg.Sklearn({arguments})  # <-\n").message

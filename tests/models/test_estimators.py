@@ -8,6 +8,9 @@ from streamgauge.errors import ModelError, TrainingRefused
 from streamgauge.models.estimators import fit
 from streamgauge.models.monotone import check_directions
 from streamgauge.scoring.fitted import from_sklearn
+from streamgauge.scoring.onnx_export import export_onnx
+from streamgauge.scoring.parity import check_parity
+from streamgauge.scoring.shapley import Shapley
 
 BOOSTING = EstimatorSpec(
     "boosting", (("early_stopping", False), ("max_iter", 30), ("min_samples_leaf", 20), ("random_state", 0))
@@ -90,3 +93,36 @@ def test_parameters_that_scikit_learn_refuses_are_named() -> None:
     X, bad = rows()
     with pytest.raises(ModelError, match="boosting estimator cannot be fitted"):
         fit(EstimatorSpec("boosting", (("max_iter", -1), ("random_state", 0))), features(None), X, bad)
+
+
+CLASSES = {
+    "ExtraTreesClassifier": EstimatorSpec(
+        "forest", (("max_depth", 5), ("n_estimators", 12), ("random_state", 0)), "sklearn.ensemble:ExtraTreesClassifier"
+    ),
+    "RandomForestClassifier": EstimatorSpec(
+        "forest",
+        (("max_depth", 5), ("n_estimators", 12), ("random_state", 0)),
+        "sklearn.ensemble:RandomForestClassifier",
+    ),
+    "HistGradientBoostingClassifier": EstimatorSpec(
+        "boosting", (("max_iter", 10), ("random_state", 0)), "sklearn.ensemble:HistGradientBoostingClassifier"
+    ),
+    "LogisticRegression": EstimatorSpec(
+        "logistic", (("C", 0.5), ("random_state", 0)), "sklearn.linear_model:LogisticRegression"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_class_by_its_path_is_that_class_and_is_exported_and_explained_exactly(name: str) -> None:
+    X, bad = rows()
+    fitted = fit(CLASSES[name], features(None), X, bad)
+    steps = [type(step).__name__ for _, step in getattr(fitted.estimator, "steps", [("", fitted.estimator)])]
+    assert name in steps
+    coded = fitted.coding.encode(X)
+    ensemble = from_sklearn(fitted.estimator, coded)
+    assert check_parity(fitted.estimator, ensemble, export_onnx(ensemble), coded) > len(X)
+    explained = Shapley(ensemble)
+    np.testing.assert_allclose(
+        explained.base + explained.values(coded).sum(axis=1), fitted.margin(X), rtol=0, atol=1e-9
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypedDict, Unpack
 
 from streamgauge.definitions.fields import Entity
-from streamgauge.definitions.place import here, not_yet, refuse
+from streamgauge.definitions.place import here, refuse
 from streamgauge.definitions.specs import EstimatorSpec, SplitSpec
 from streamgauge.definitions.windows import parse_duration
 from streamgauge.errors import close_match
@@ -185,12 +186,46 @@ class Logistic(Estimator):
         self._declare(params)
 
 
-class Sklearn(Estimator):
-    """Not there yet: any scikit-learn classifier by its import path."""
+_EXPORTED: Final[Mapping[str, type[Estimator]]] = {
+    "sklearn.ensemble:ExtraTreesClassifier": Forest,
+    "sklearn.ensemble:HistGradientBoostingClassifier": Boosting,
+    "sklearn.ensemble:RandomForestClassifier": Forest,
+    "sklearn.linear_model:LogisticRegression": Logistic,
+}
+"""The classes that can be written to ONNX and explained exactly, with the declaration whose parameters they take."""
 
-    def __init__(self, path: str, params: Mapping[str, object] | None = None) -> None:  # noqa: ARG002 - refused
-        """Refuse, by name."""
-        raise not_yet(f'sg.Sklearn("{path}")')
+
+class Sklearn(Estimator):
+    """A scikit-learn classifier by its import path, with the library's own defaults, seeded.
+
+    Only classes that can be exported and explained to the last digit: `ExtraTreesClassifier`,
+    `HistGradientBoostingClassifier`, `RandomForestClassifier`, `LogisticRegression`.
+
+    Args:
+        path: Module and class, such as ``"sklearn.ensemble:ExtraTreesClassifier"``.
+        params: Its parameters.
+
+    Raises:
+        DefinitionError: The class cannot be exported, or a parameter is unknown or of the wrong type.
+
+    >>> Sklearn("sklearn.ensemble:ExtraTreesClassifier", {"n_estimators": 200}).spec.kind
+    'forest'
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {"random_state": 0}
+
+    def __init__(self, path: str, params: Mapping[str, object] | None = None) -> None:
+        """Check and keep the class and its parameters."""
+        like = _EXPORTED.get(path)
+        if like is None:
+            raise refuse(
+                f'sg.Sklearn("{path}") is refused: it has no exact export, so it could be neither served nor '
+                f"explained. {close_match(str(path), _EXPORTED)}",
+                here(),
+            )
+        self.kind, self.known = like.kind, like.known  # type: ignore[misc] # of the family its class belongs to
+        self._declare(params or {})
+        self.spec = replace(self.spec, path=path)
 
 
 class Split:

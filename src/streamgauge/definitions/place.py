@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from streamgauge.errors import DefinitionError, NotBuiltYet
+from streamgauge.errors import DefinitionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,13 +67,6 @@ def refuse(message: str, place: Place | None = None, *, argument: str = "") -> D
         argument: The keyword argument of the definition that holds the mistake.
     """
     return _error(DefinitionError, message, place, argument)
-
-
-def not_yet(what: str, place: Place | None = None, *, argument: str = "") -> NotBuiltYet:
-    """Return the error for a known part of the language that this version does not have."""
-    error = _error(NotBuiltYet, f"{what} is not there yet in this version of Streamgauge.", place, argument)
-    assert isinstance(error, NotBuiltYet)  # noqa: S101 - narrows the type
-    return error
 
 
 def shown(value: object) -> str:

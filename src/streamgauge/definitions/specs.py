@@ -202,10 +202,17 @@ class LabelSpec:
 
 @dataclass(frozen=True, slots=True)
 class EstimatorSpec:
-    """A declared estimator: ``boosting``, ``forest`` or ``logistic``, its scikit-learn parameters sorted by name."""
+    """A declared estimator.
+
+    Attributes:
+        kind: Its family: ``boosting``, ``forest`` or ``logistic``.
+        params: Its scikit-learn parameters, sorted by name.
+        path: Its class (``sklearn.ensemble:ExtraTreesClassifier``); empty for the family's own.
+    """
 
     kind: Literal["boosting", "forest", "logistic"]
     params: tuple[tuple[str, Any], ...] = ()
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def _estimator(spec: EstimatorSpec, coding: Coding, signs: NDArray[np.int64], ro
         columns = list(coding.categorical_columns) or None
         return HistGradientBoostingClassifier(categorical_features=columns, monotonic_cst=signs, **params)
     if spec.kind == "forest":
-        return _forest(params, coding, signs, rows)
+        return _forest(spec.path, params, coding, signs, rows)
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -108,8 +108,10 @@ def _estimator(spec: EstimatorSpec, coding: Coding, signs: NDArray[np.int64], ro
     )
 
 
-def _forest(params: dict[str, Any], coding: Coding, signs: NDArray[np.int64], rows: NDArray[np.float64]) -> Any:  # noqa: ANN401 - as above
-    from sklearn.ensemble import RandomForestClassifier
+def _forest(
+    path: str, params: dict[str, Any], coding: Coding, signs: NDArray[np.int64], rows: NDArray[np.float64]
+) -> Any:  # noqa: ANN401 - as above
+    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
     if signs.any():
         if np.isnan(rows).any():
@@ -119,4 +121,5 @@ def _forest(params: dict[str, Any], coding: Coding, signs: NDArray[np.int64], ro
                 "Use sg.Boosting, or take risk= from these features."
             )
         params["monotonic_cst"] = signs
-    return RandomForestClassifier(n_jobs=1, **params)
+    extra = path.endswith(f":{ExtraTreesClassifier.__name__}")
+    return (ExtraTreesClassifier if extra else RandomForestClassifier)(n_jobs=1, **params)

@@ -16,8 +16,8 @@ def from_sklearn(estimator: Any, X_train: Floats | None = None) -> Ensemble:  # 
 
     Args:
         estimator: A ``HistGradientBoostingClassifier`` (columns given as ``categorical_features`` hold codes 0..n-1), a
-            ``RandomForestClassifier``, or a ``Pipeline`` of ``SimpleImputer`` (``add_indicator`` for null flags),
-            optionally ``StandardScaler``, and ``LogisticRegression``.
+            ``RandomForestClassifier``, an ``ExtraTreesClassifier``, or a ``Pipeline`` of ``SimpleImputer``
+            (``add_indicator`` for null flags), optionally ``StandardScaler``, and ``LogisticRegression``.
         X_train: float64[n, features], the rows it was fitted on: needed for a pipeline without a scaler, whose
             training means are the baseline of its explanations.
 
@@ -32,7 +32,7 @@ def from_sklearn(estimator: Any, X_train: Floats | None = None) -> Ensemble:  # 
     match type(estimator).__name__:
         case "HistGradientBoostingClassifier":
             return _boosting(estimator)
-        case "RandomForestClassifier":
+        case "RandomForestClassifier" | "ExtraTreesClassifier":
             return _forest(estimator)
         case "Pipeline":
             return _logistic(estimator, X_train)
