@@ -49,7 +49,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         position: Strictly increasing in the log.
-        accepted_at: When the log accepted it, µs; never smaller than the record before it.
+        accepted_at: When the log accepted it, µs; never smaller than that of the entity's record before it.
         known_at: ``accepted_at``, or for imported history min(declared, ``accepted_at``).
         imported: Whether an import brought it.
         schema: The number of the stream's schema it was written under.

@@ -51,6 +51,10 @@ class Snapshot:
         """
         return [self._open(segment) for segment in self.manifest.segments if segment.through > after]
 
+    def ahead_of(self, moment: int) -> list[SegmentReader]:
+        """Return the segments that hold a record accepted later than a moment, µs."""
+        return [self._open(segment) for segment in self.manifest.segments if segment.newest > moment]
+
     def reader_at(self, position: int) -> SegmentReader | None:
         """Return the segment that holds a position, or None."""
         for segment in self.manifest.segments:

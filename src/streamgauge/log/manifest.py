@@ -96,7 +96,7 @@ def to_merge(segments: Sequence[Segment]) -> tuple[int, int] | None:
     """Return which neighbours are to become one, as (first, behind the last); None where there are few enough.
 
     >>> sizes = [4_000_000, 250_000, 250_000, 250_000, 250_000]
-    >>> to_merge([Segment("", 0, 0, rows, 0, "") for rows in sizes])
+    >>> to_merge([Segment("", 0, 0, rows, 0, "", 0) for rows in sizes])
     (1, 5)
     """
     levels = [_level(segment.rows) for segment in segments]

@@ -91,7 +91,8 @@ class Log(Protocol):
 
         A record outside −tolerance ≤ known_at − event_time ≤ lateness is not accepted: it is stored in the
         quarantine with
-        the reason ``too_late`` or ``too_early`` in the same commit. ``accepted_at`` is max(now_us, the log's last).
+        the reason ``too_late`` or ``too_early`` in the same commit. ``accepted_at`` is max(now_us, the entity's last):
+        where the clock stepped back, an entity waits for its own records only; an event of several for theirs.
 
         A record of a stream with several roles is its primary entity's; right behind it the log keeps those of the
         other roles and pairs (`streamgauge.events.roles.expand`). One whose id stands for other entities is not

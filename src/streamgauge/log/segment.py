@@ -24,6 +24,7 @@ class Segment(msgspec.Struct, frozen=True):
         rows: How many records it holds.
         size: Its bytes.
         sha256: Their hash, hex.
+        newest: The greatest ``accepted_at``, µs.
         replaces: The names of the files it was made from.
     """
 
@@ -33,6 +34,7 @@ class Segment(msgspec.Struct, frozen=True):
     rows: int
     size: int
     sha256: str
+    newest: int
     replaces: tuple[str, ...] = ()
 
 
@@ -72,7 +74,7 @@ class SegmentReader(Protocol):
         """Return the keys of its entities (of one role), sorted."""
 
     def check(self) -> Ints:
-        """Read everything, the hash of the file included; return int64[2, rows]: positions ascending, accepted_at."""
+        """Read everything, the hash of the file included; return the positions, ascending, int64[rows]."""
 
     def close(self) -> None:
         """Release the file."""

@@ -202,7 +202,7 @@ def build_datasets(
         raise UnknownName(
             f"The log holds no record at position {position}. Its last position is {log.last_position()}."
         )
-    moment = 0 if newest is None else newest.accepted_at
+    moment = log.last_accepted_at() if newest is None else newest.accepted_at
     built: dict[str, Dataset] = {}
     for role in dict.fromkeys(model.observe.role for model in models):
         own = [model for model in models if model.observe.role == role]

@@ -174,13 +174,19 @@ def imports_declare_when_they_became_known(open_log: Opener) -> None:
 
 
 def accepted_at_never_decreases(open_log: Opener) -> None:
-    """Not when the clock steps back, and not over a restart."""
+    """Not within an entity, when the clock steps back or over a restart; other entities go by the clock."""
     log = _opened(open_log)
     log.append([movement("m-1")], NOW)
-    (behind,) = _accepted(log.append([movement("m-2")], NOW - DAY_US))
+    earlier = movement("m-2"), movement("m-2", "A-2", ago_us=DAY_US), movement("m-3", "A-2", ago_us=DAY_US)
+    behind, other, again = _accepted(log.append(earlier, NOW - DAY_US))
+    _expect(other.accepted_at == again.accepted_at == NOW - DAY_US, "an entity is accepted by the clock at once")
     log.close()
     log = _opened(open_log)
     (reopened,) = _accepted(log.append([movement("m-3")], NOW - 2 * DAY_US))
+    (other,) = _accepted(log.append([movement("m-4", "A-2", ago_us=2 * DAY_US)], NOW - 2 * DAY_US))
+    _expect(other.accepted_at == NOW - DAY_US, "an entity waits for its own last record only")
+    (third,) = _accepted(log.append([movement("m-1", "A-3", ago_us=2 * DAY_US)], NOW - 2 * DAY_US))
+    _expect(third.accepted_at == third.known_at == NOW - 2 * DAY_US, "an entity is accepted by the clock at once")
     (ahead,) = _accepted(log.append([movement("m-4")], NOW + 1))
     _expect(behind.accepted_at == reopened.accepted_at == NOW, "accepted_at holds while the clock is behind it")
     _expect(ahead.accepted_at == log.last_accepted_at() == NOW + 1, "accepted_at follows the clock again")

@@ -53,6 +53,7 @@ class _Label(msgspec.Struct):
     after: int
     through: int
     rows: int
+    newest: int
     replaces: tuple[str, ...]
     first_keys: list[str]
     group_rows: list[int]
@@ -74,7 +75,7 @@ class ParquetSegments:
         self, path: Path, batches: Iterable[RecordBatch], after: int, through: int, replaces: tuple[str, ...] = ()
     ) -> Segment:
         """Write a new file durably (see `SegmentFiles.write`)."""
-        label = _Label(_FORMAT, after, through, 0, replaces, [], [])
+        label = _Label(_FORMAT, after, through, 0, 0, replaces, [], [])
         ids: list[Keys] = []
         unfinished = path.with_name(f"{path.name}.new")
         with pq.ParquetWriter(
@@ -86,7 +87,7 @@ class ParquetSegments:
             write_statistics=["position", "event_time"],
             write_page_checksum=True,
         ) as writer:
-            for table in self._groups(batches, ids):
+            for table in self._groups(batches, ids, label):
                 writer.write_table(table, row_group_size=self._group_rows)
                 label.first_keys.append(table.column("entity")[0].as_py())
                 label.group_rows.append(table.num_rows)
@@ -96,7 +97,14 @@ class ParquetSegments:
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
         written = Segment(
-            path.name, after, through, label.rows, unfinished.stat().st_size, sha256_of(unfinished), replaces
+            name=path.name,
+            after=after,
+            through=through,
+            rows=label.rows,
+            size=unfinished.stat().st_size,
+            sha256=sha256_of(unfinished),
+            newest=label.newest,
+            replaces=replaces,
         )
         unfinished.rename(path)
         return written
@@ -105,12 +113,13 @@ class ParquetSegments:
         """Open a file (see `SegmentFiles.open`)."""
         return ParquetSegment(path, segment)
 
-    def _groups(self, batches: Iterable[RecordBatch], ids: list[Keys]) -> Iterator[Any]:
+    def _groups(self, batches: Iterable[RecordBatch], ids: list[Keys], label: _Label) -> Iterator[Any]:
         """Yield tables of one row group each."""
         held: list[Any] = []
         rows = 0
         for batch in batches:
             ids.append(IdFilter.keys_of(batch))
+            label.newest = max(label.newest, int(batch.accepted_at.max(initial=0)))
             held.append(table_of(batch))
             rows += len(batch)
             if rows >= self._group_rows:
@@ -147,7 +156,7 @@ class ParquetSegment:
             self._label = self._read_label()
             label = self._label
         self.segment = segment or Segment(
-            path.name, label.after, label.through, label.rows, size, sha256_of(path), label.replaces
+            path.name, label.after, label.through, label.rows, size, sha256_of(path), label.newest, label.replaces
         )
         if (label.after, label.through, label.rows) != (
             self.segment.after,
@@ -215,23 +224,23 @@ class ParquetSegment:
         return [name for name in found if role is None or name.startswith(first)]
 
     def check(self) -> Ints:
-        """Read everything; return int64[2, rows]: positions ascending, and their accepted_at."""
+        """Read everything; return the positions, ascending, int64[rows]."""
         with self._named():
             if sha256_of(self._path) != self.segment.sha256:
                 raise self._damaged("its hash is not the one it was written with")
-        moments, last = [np.empty((2, 0), np.int64)], ("", 0)
+        parts, last = [np.empty(0, np.int64)], ("", 0)
         for batch in self.sweep():
-            owner = batch.owner
-            steps = np.diff(batch.position)
+            same = np.diff(batch.owner) == 0
             begin = (batch.entities[0], int(batch.position[0]))
-            if begin <= last or (steps[np.diff(owner) == 0] <= 0).any() or sorted(batch.entities) != batch.entities:
+            if begin <= last or (np.diff(batch.position)[same] <= 0).any() or sorted(batch.entities) != batch.entities:
                 raise self._damaged("its records are not in order")
+            if (np.diff(batch.accepted_at)[same] < 0).any():
+                raise self._damaged("its records go back in time")
             last = (batch.entities[-1], int(batch.position[-1]))
-            moments.append(batch.numbers[[0, 6]])
-        found = np.concatenate(moments, axis=1)
-        found = found[:, np.argsort(found[0])]
-        inside = not found.shape[1] or (found[0, 0] > self.segment.after and found[0, -1] <= self.segment.through)
-        if found.shape[1] != self.segment.rows or not inside or (np.diff(found[0]) <= 0).any():
+            parts.append(batch.position)
+        found = np.sort(np.concatenate(parts))
+        inside = not len(found) or (found[0] > self.segment.after and found[-1] <= self.segment.through)
+        if len(found) != self.segment.rows or not inside or (np.diff(found) <= 0).any():
             raise self._damaged("its positions are not those it was written with")
         return found
 
