@@ -81,6 +81,7 @@ class Metrics:
         self._quarantined = self._counter("events_quarantined", "Events that were refused.", "stream", "reason")
         self._retried = self._counter("quarantine_retries", "Refused events that were tried again.", "result")
         self._drift = self._counter("schema_drift", "Fields that are not as declared.", "stream", "kind", "outcome")
+        self._verified = self._counter("verification", "What was recomputed while serving.", "kind", "result")
         self._append = self._histogram("append_seconds", "Time from a submission to its durable commit.", _FINE)
         self._batch = self._histogram("apply_batch_events", "Events applied in one commit.", _SIZES)
         self._freshness = self._histogram(
@@ -115,6 +116,10 @@ class Metrics:
         """Count refused events that were tried again."""
         self._retried.labels("resolved").inc(resolved)
         self._retried.labels("kept").inc(kept)
+
+    def verified(self, kind: str, result: str) -> None:
+        """Count a decision or score that was recomputed."""
+        self._verified.labels(kind, result).inc()
 
     def drifted(self, stream: str, kind: str, outcome: str, events: int) -> None:
         """Count events with a field that is not as declared."""

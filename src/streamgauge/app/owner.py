@@ -345,10 +345,13 @@ class Owner(Steward):
             "waiting": self.engine.waiting,
             "pending_entities": len(self.engine.applier.pending),
             "models": {model.name: model.version for model in self.live.models.values()},
+            "verification": None if self.verifier is None else self.verifier.state(),
         }
 
     def close(self) -> None:
         """Apply and record everything that waits, and release the directory."""
+        if self.verifier is not None:
+            self.verifier.close()
         self.desk.close()
         self.engine.close()
         self.intake.drift.flush()

@@ -65,6 +65,14 @@ class LogSettings(_Section):
     seal: int = Field(default=250_000, ge=1, description="How many records move into the archive at a time.")
 
 
+class VerificationSettings(_Section):
+    """``[verification]``: how much is recomputed while serving."""
+
+    share: float = Field(default=0.01, ge=0, le=1, description="Of decisions and of published scores; 0 for none.")
+    least_per_minute: float = Field(default=1.0, ge=0, le=60, description="Of each, where there are any.")
+    cpu: float = Field(default=0.05, gt=0, le=1, description="The most of one core that it takes.")
+
+
 class Settings(BaseSettings):
     """Everything that can be set.
 
@@ -81,6 +89,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     engine: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
+    verification: VerificationSettings = VerificationSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -235,6 +244,7 @@ def _explain(path: Path, error: ValidationError) -> str:
         "server": ServerSettings,
         "engine": EngineSettings,
         "log": LogSettings,
+        "verification": VerificationSettings,
     }
     lines = []
     for item in error.errors()[:5]:

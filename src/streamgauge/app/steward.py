@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from streamgauge.app.answers import ErasureAnswer, ModelAnswer, SchemaAnswer, StreamAnswer, VerifyAnswer
 from streamgauge.app.erasing import Eraser, erasure_answers
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from streamgauge.app.importing import Importer
     from streamgauge.app.intake import Intake
     from streamgauge.app.metrics import Metrics
+    from streamgauge.app.owner import Owner
     from streamgauge.app.settings import Place
+    from streamgauge.app.verifying import Verifier
     from streamgauge.clock import Clock
     from streamgauge.decisions.ledger import Ledger
     from streamgauge.definitions.specs import ProjectSpec
@@ -41,6 +43,7 @@ class Steward:
     metrics: Metrics
     place: Place
     project: ProjectSpec
+    verifier: Verifier | None = None
     _log: Log
     _importer: Importer
     _ledger: Ledger
@@ -104,6 +107,14 @@ class Steward:
             drift=self.intake.drift.all(),
             error=error,
         )
+
+    def verify_continuously(self) -> None:
+        """Recompute a share of decisions and scores from now on, where the settings ask for it."""
+        from streamgauge.app.verifying import Verifier
+
+        if self.place.settings.verification.share:
+            self.verifier = Verifier(cast("Owner", self))
+            self.verifier.start()
 
     def erase(
         self,

@@ -15,7 +15,7 @@ import numpy as np
 
 from streamgauge.decisions.explaining import reasons_of
 from streamgauge.definitions.roles import keys_of
-from streamgauge.errors import AdditivityError, LogDamaged, ModelError, StreamgaugeError
+from streamgauge.errors import AdditivityError, LedgerBroken, LogDamaged, ModelError, StreamgaugeError
 from streamgauge.events.render import render
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.layout import Layouts
@@ -101,8 +101,8 @@ class _Version:
 class Replay:
     """Recomputes decisions; one run keeps the versions it has loaded."""
 
-    def __init__(self, log: Log, ledger: Ledger, registry: Registry, book: SchemaBook) -> None:
-        """Keep where everything is read from."""
+    def __init__(self, log: Log, ledger: Ledger | None, registry: Registry, book: SchemaBook) -> None:
+        """Keep where everything is read from; without a ledger single records are recomputed."""
         self._log = log
         self._ledger = ledger
         self._registry = registry
@@ -114,6 +114,12 @@ class Replay:
         self._records: dict[str, Sequence[Record]] = {}
         self._newest = 0
         self._damaged = ""
+        self._erased = 0
+
+    def recompute(self, decision: DecisionRecord) -> Difference | None:
+        """Return how one decision differs when recomputed, or None where it does not, or could not for an erasure."""
+        entity = next(f"{role}:{one}" for role, one in decision.entities.items())
+        return next(iter(self._records_of(entity, [decision])), None)
 
     def run(self, last: int | None, progress: Callable[[int, int], None]) -> ReplayReport:
         """Recompute the newest decisions, or all, and check the whole chain.
@@ -122,7 +128,10 @@ class Replay:
             last: How many of the newest; None for all.
             progress: Told how many are done, of how many.
         """
+        if self._ledger is None:
+            raise LedgerBroken("There is no ledger to verify.")
         report = ReplayReport()
+        self._erased = 0
         chain = self._ledger.verify_chain()
         if not chain.ok:
             broken = chain.broken
@@ -142,27 +151,38 @@ class Replay:
                 by_entity.setdefault(f"{role}:{entity}", []).append(entry)
         done = report.checked
         for entity, together in by_entity.items():
-            for difference in self._entity(entity, together):
+            for difference in self._records_of(entity, [entry.require() for entry in together]):
                 report.differences.append(difference)
             done += len(together)
             progress(done, len(entries))
-        report.checked = done
-        report.match = done - len(report.differences)
+        report.checked = done - self._erased
+        report.erased += self._erased
+        report.match = report.checked - len(report.differences)
         report.differences.sort(key=lambda difference: difference.seq)
         return report
 
-    def _entity(self, entity: str, entries: Sequence[Entry]) -> Iterable[Difference]:
-        self._newest = max(max(entry.require().positions.values()) for entry in entries)
+    def _records_of(self, entity: str, decisions: Sequence[DecisionRecord]) -> Iterable[Difference]:
+        self._newest = max(max(decision.positions.values()) for decision in decisions)
         self._timelines.clear()
         self._records.clear()
-        for entry in entries:
+        for decision in decisions:
             self._damaged = ""
-            found = self._one(entry.require(), self._read(entity))
+            found = self._one(decision, self._read(entity))
             if self._damaged:
                 found["data"] = self._damaged
-            if found:
+            if found.keys() == {"data"} and not self._damaged and self._lost_to_erasure(decision):
+                self._erased += 1
+            elif found:
                 changed = tuple(part for part in ("data", "model", "policy", "code", "ledger") if part in found)
-                yield Difference(entry.seq, entry.decision_id, changed, " ".join(found.values()))
+                yield Difference(decision.seq or 0, decision.decision_id, changed, " ".join(found.values()))
+
+    def _lost_to_erasure(self, decision: DecisionRecord) -> bool:
+        """Return whether one of a decision's entities has lost records, that it saw, to the erasure of another one."""
+        for role, key in keys_of(decision.entities).items():
+            lost = self._log.thinned(key)
+            if lost is not None and lost <= decision.positions.get(role, 0):
+                return True
+        return False
 
     def _read(self, entity: str) -> Sequence[Record]:
         """Return an entity's records up to the newest decision being replayed; none where the log is damaged."""

@@ -141,6 +141,7 @@ _HEALTH: Final = {
     "waiting": 0,
     "pending_entities": 0,
     "models": {"account-risk": 1, "application-risk": 1},
+    "verification": {"checked": 118, "mismatches": 0, "found": []},
 }
 _STREAM: Final = (
     'id: 215910\nevent: score\ndata: {"id":"5fd1a2b0c9e84d7713aa60f2","entity":"acc-00007","model":"account-risk",'

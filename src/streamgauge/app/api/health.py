@@ -51,7 +51,10 @@ OPERATIONS: Final = (
         name="get_readiness",
         tag="Operation",
         summary="Events are accepted and applied",
-        description="200 while the engine runs, 503 when it stopped or is stopping. Needs no key.",
+        description=(
+            "200 while the engine runs, 503 when it stopped or is stopping. `verification` says how many decisions and "
+            "scores were recomputed while serving and which differed; alert on any. Needs no key."
+        ),
         handle=get_readiness,
         scope=None,
         answer={"type": "object", "properties": {"ready": {"const": True}}, "required": ["ready"]},

@@ -95,6 +95,7 @@ class Serving:
         import uvloop
 
         self.owner.live.warm()
+        self.owner.verify_continuously()
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
         try:
