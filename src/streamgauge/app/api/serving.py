@@ -125,7 +125,7 @@ class Serving:
             async with contextlib.AsyncExitStack() as sockets:
                 listeners: list[tuple[ASGIApp, socket.socket]] = []
                 if self._by_workers:
-                    await sockets.enter_async_context(_worker_port(self.owner))
+                    await sockets.enter_async_context(_worker_port(self.owner, api))
                 else:
                     tcp = sockets.enter_context(tcp_socket(place.settings.api.host, place.settings.api.port))
                     self.url = url_of(tcp)
@@ -243,14 +243,14 @@ def _unix_socket(path: Path) -> Iterator[socket.socket]:
 
 
 @contextlib.asynccontextmanager
-async def _worker_port(owner: Owner) -> AsyncIterator[None]:
+async def _worker_port(owner: Owner, api: Api) -> AsyncIterator[None]:
     """Let API workers connect."""
     from streamgauge.app.workers.port import WorkerPort
 
     path = owner.place.worker_socket
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.parent.chmod(0o700)
-    port = WorkerPort(owner)
+    port = WorkerPort(owner, api)
     with _unix_socket(path) as listener:
         server = await asyncio.get_running_loop().create_unix_server(port.protocol, sock=listener)
         try:

@@ -94,13 +94,31 @@ class Ingest(msgspec.Struct, array_like=True, frozen=True, tag="ingest"):
     applied: bool
 
 
+class Call(msgspec.Struct, array_like=True, frozen=True, tag="call"):
+    """A request without a body, which the caller's key was found to open.
+
+    Attributes:
+        number: Of the request.
+        name: The operation.
+        path: The path that was asked for.
+        path_params: What the route found in it.
+        query: What stands behind the question mark.
+    """
+
+    number: int
+    name: str
+    path: str
+    path_params: dict[str, Any]
+    query: bytes
+
+
 class Counted(msgspec.Struct, array_like=True, frozen=True, tag="counted"):
     """Requests that a worker answered: route, method, status and seconds of each. It has no answer."""
 
     requests: list[tuple[str, str, int, float]]
 
 
-FromWorker = Decide | DecideRaw | Ingest | Counted
+FromWorker = Decide | DecideRaw | Ingest | Call | Counted
 FromOwner = Hello | Answer
 
 _encoder: Final = msgspec.msgpack.Encoder()

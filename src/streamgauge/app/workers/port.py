@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
+from streamgauge.app.api import catalogue, decisions, entities, health
 from streamgauge.app.api.decisions import refusal_of
+from streamgauge.app.api.direct import LeanRequest
 from streamgauge.app.api.events import answer_events
 from streamgauge.app.api.problems import problem_of
 from streamgauge.app.deciding import Asked
@@ -16,6 +18,7 @@ from streamgauge.app.submitting import submit_records
 from streamgauge.app.workers.frames import (
     PROTOCOL,
     Answer,
+    Call,
     Counted,
     Decide,
     DecideRaw,
@@ -28,11 +31,14 @@ from streamgauge.app.workers.frames import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
+    from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Message
 
     from streamgauge.app.answers import DecisionAnswer, IngestAnswer
+    from streamgauge.app.api.operations import Api
     from streamgauge.app.owner import Owner
     from streamgauge.app.workers.frames import FromWorker
     from streamgauge.definitions.schema import StreamSpec
@@ -42,16 +48,26 @@ _DECISIONS: Final = "/v1/decisions"
 _EVENTS: Final = "/v1/events"
 
 
+CALLED: Final = {
+    operation.name: operation
+    for operation in (*entities.OPERATIONS, *decisions.OPERATIONS, *catalogue.OPERATIONS, *health.OPERATIONS)
+    if operation.method == "GET"
+}
+"""What workers ask for in a frame: it has no body, and a short answer."""
+
+
 class WorkerPort:
     """Answers the frames of every worker; lives on the owner's event loop.
 
     Attributes:
         owner: Does what is asked.
+        api: Answers reads.
         connections: Workers that are connected.
     """
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, api: Api) -> None:
         self.owner = owner
+        self.api = api
         self.connections: set[_Connection] = set()
         self._streams: Mapping[str, StreamSpec] = owner.intake.streams
         self._version = 1
@@ -136,8 +152,10 @@ class _Connection(asyncio.Protocol):
                     self._port.owner.metrics.answered(*request)
             elif isinstance(one, Ingest):
                 self._ingest(one)
+            elif isinstance(one, Call):
+                self._run(self._call(one))
             else:
-                self._run(one)
+                self._run(self._decide_raw(one))
         if decisions:
             self._decide(decisions)
 
@@ -172,15 +190,31 @@ class _Connection(asyncio.Protocol):
 
         future.add_done_callback(told)
 
-    def _run(self, one: DecideRaw) -> None:
-        async def decide() -> None:
-            try:
-                answer: DecisionAnswer | Exception = await self._port.owner.adecide(one.decision_id, one.event)
-            except Exception as error:  # noqa: BLE001 - it is the caller's
-                answer = error
-            self._answer_decision(one.number, answer)
+    async def _decide_raw(self, one: DecideRaw) -> None:
+        try:
+            answer: DecisionAnswer | Exception = await self._port.owner.adecide(one.decision_id, one.event)
+        except Exception as error:  # noqa: BLE001 - it is the caller's
+            answer = error
+        self._answer_decision(one.number, answer)
 
-        task = self._loop.create_task(decide())
+    async def _call(self, one: Call) -> None:
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": one.path,
+            "path_params": one.path_params,
+            "query_string": one.query,
+            "headers": [],
+        }
+        request = cast("Request", LeanRequest(scope, _no_body))
+        try:
+            response = await CALLED[one.name].handle(self._port.api, request)
+        except Exception as error:  # noqa: BLE001 - it is the caller's
+            response = problem_of(error).response(one.path)
+        self._respond(one.number, lambda: response)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -195,3 +229,7 @@ class _Connection(asyncio.Protocol):
 
 def _as_exception(error: BaseException) -> Exception:
     return error if isinstance(error, Exception) else RuntimeError(str(error))
+
+
+async def _no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}

@@ -24,8 +24,9 @@ from streamgauge.app.api.serving import HttpServer, server_of
 from streamgauge.app.deciding import canonical
 from streamgauge.app.keys import Keys
 from streamgauge.app.workers.forwarding import Forwarder
-from streamgauge.app.workers.frames import Decide, DecideRaw, Ingest
+from streamgauge.app.workers.frames import Call, Decide, DecideRaw, Ingest
 from streamgauge.app.workers.link import OwnerLink, no_owner
+from streamgauge.app.workers.port import CALLED
 from streamgauge.errors import EventRejected
 
 if TYPE_CHECKING:
@@ -92,16 +93,12 @@ class Worker:
                     return _response(answer)
         return await self.forward(request, body)
 
-    async def readiness(self, request: Request) -> Response:
-        """Answer whether this worker has an owner that is ready."""
-        if self.link.declared is None:
-            raise no_owner()
-        return await self.forward(request)
-
-    async def metrics(self, request: Request) -> Response:
-        """Return what the owner measures, with what this worker has counted."""
-        self.link.flush()
-        return await self.forward(request)
+    async def call(self, name: str, request: Request) -> Response:
+        """Have the owner answer a request without a body."""
+        self.link.flush()  # what it measures includes what was counted here
+        scope = request.scope
+        params, query = dict(request.path_params), scope["query_string"]
+        return _response(await self.link.ask(lambda number: Call(number, name, scope["path"], params, query)))
 
     async def health(self, request: Request) -> Response:
         """Answer: this process lives."""
@@ -113,10 +110,10 @@ class Worker:
             "post_decision": self.decide,
             "post_events": self.ingest,
             "get_health": self.health,
-            "get_readiness": self.readiness,
-            "get_metrics": self.metrics,
         }
-        return own.get(operation.name, self.forward)
+        if operation.name in own:
+            return own[operation.name]
+        return partial(self.call, operation.name) if operation.name in CALLED else self.forward
 
 
 class _Counts:
