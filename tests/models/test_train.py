@@ -20,7 +20,7 @@ from streamgauge.models.run import TrainingRun
 from streamgauge.models.serving import serving_of
 from streamgauge.models.train import fit_run, split_rows, train_model
 from streamgauge.scoring.scorer import Scorer
-from tests.models.conftest import DAY, NOW, SOURCE, Lender, new_lender
+from tests.models.conftest import DAY, NOW, SOURCE, Lender, import_frames, new_lender
 
 
 def test_two_trainings_from_the_same_log_give_the_same_artefact(
@@ -145,3 +145,17 @@ def test_a_population_of_nobody_is_refused(log: SqliteLog) -> None:
     project = load_source(source)
     with pytest.raises(TrainingRefused, match="no observation"):
         fit_run(project, build_dataset(project, project.models["weekly"], log), log)
+
+
+def test_an_absence_is_not_learnt_from_where_the_log_fell_silent(
+    tmp_path: Path, history: dict[str, pl.DataFrame]
+) -> None:
+    label = 'missed = sg.Label(bad_without=Movement.where(Movement.kind == "salary"), within="20d", settle="2d")\n'
+    source = SOURCE.replace(SOURCE[SOURCE.index("missed = ") : SOURCE.index("default = ")], label)
+    silent = Lender(load_source(source), tmp_path / "events.sqlite", history)
+    log = silent.open()
+    import_frames(log, silent.project, history, NOW + 120 * DAY)
+    dataset = build_dataset(silent.project, silent.project.models["weekly"], log)
+    with pytest.raises(TrainingRefused, match=r"absence of Movement rows, and none is known since 2025-12-\d\d: all"):
+        fit_run(silent.project, dataset, log)
+    log.close()

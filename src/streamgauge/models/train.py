@@ -42,6 +42,7 @@ RECOMPUTED_ROWS: Final = 40
 HINDSIGHT_ROWS: Final = 2_000
 _BASELINE_ROWS: Final = 1_000
 _FEW_BADS: Final = 100
+_SILENT_ROWS: Final = 50
 _SLOPE: Final = (0.7, 1.4)
 
 
@@ -128,6 +129,7 @@ def fit_run(project: ProjectSpec, dataset: Dataset, log: Log, *, progress: Progr
             f'Model "{model.name}" has no observation: the log holds no live {model.observe.stream or "active entity"}.'
             " Import history, or look at active=."
         )
+    refuse_silence(dataset)
     split = split_rows(dataset)
     progress("leaks", 0, 1)
     recomputed = _recompute(project, dataset, log)
@@ -168,6 +170,31 @@ def split_rows(dataset: Dataset) -> Split:
     if spec.kind == "fold":
         return fold_split(spec, dataset.entities, dataset.entity, dataset.bad, dataset.usable)
     return time_split(spec, dataset.t, dataset.labels.closes_at, dataset.bad, dataset.usable, closing_span(label))
+
+
+def refuse_silence(dataset: Dataset) -> None:
+    """Refuse an absence that is none of the world but of the log: since some day, every row is bad.
+
+    Raises:
+        TrainingRefused: No good row is newer than a whole outcome window, though many rows are.
+    """
+    label = dataset.model.label
+    good, usable = dataset.usable & (dataset.bad == 0.0), dataset.usable
+    if not label.absent or not good.any():
+        return
+    last = int(dataset.t[good].max())
+    since = usable & (dataset.t > last)
+    if since.sum() >= _SILENT_ROWS and int(dataset.t[since].max()) - last >= label.within_us:
+        raise TrainingRefused(
+            f'Model "{dataset.model.name}" learns from the absence of {label.bad.stream} rows, and none is known since '
+            f"{_day(last)}: all {int(since.sum()):,} rows after it are bad. A history that ends there says nothing of "
+            f"the time until {_day(dataset.moment)}, when its last record came in. Import {label.bad.stream} up to "
+            "then."
+        )
+
+
+def _day(moment_us: int) -> str:
+    return f"{np.datetime64(moment_us, 'us').astype('datetime64[D]')}"
 
 
 def _rule_features(project: ProjectSpec, model: ModelSpec) -> list[FeatureSpec]:
