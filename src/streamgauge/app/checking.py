@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from streamgauge.log.port import Log
     from streamgauge.models.registry import Registry
 
-_LOWEST: Final = 19
+_LOW: Final = 10
+"""While it starts, so that a busy machine does not keep it from ever being ready."""
+_LOWER_STILL: Final = 9
+"""From the first answer on: 19, the lowest there is."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -134,14 +137,16 @@ class Checker:
 
 def main(root: str, lines: Iterable[str]) -> None:
     """Answer jobs until there are no more."""
-    os.nice(_LOWEST)
+    os.nice(_LOW)
     place = find_place(Path(root))
     log = wiring.open_log(place)
     checker = Checker(log, wiring.open_registry(place))
-    for line in lines:
+    for number, line in enumerate(lines):
         result = checker.run(msgspec.json.decode(line, type=Job))
         sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
         sys.stdout.flush()
+        if not number:
+            os.nice(_LOWER_STILL)
     log.close()
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from streamgauge.app.answers import DriftAnswer, iso
+from streamgauge.app.answers import iso
+from streamgauge.app.schema_report import DriftAnswer
 from streamgauge.events.unknown import json_type
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _MOST: Final = 5_000
 
 
 class Drift(msgspec.Struct):
-    """One kind of drift of one field; see `streamgauge.app.answers.DriftAnswer`."""
+    """One kind of drift of one field; see `streamgauge.app.schema_report.DriftAnswer`."""
 
     stream: str
     field: str

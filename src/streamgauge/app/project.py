@@ -32,11 +32,11 @@ if TYPE_CHECKING:
         ModelAnswer,
         QuarantineAnswer,
         RetryAnswer,
-        SchemaAnswer,
         ScoreAnswer,
         VerifyAnswer,
     )
     from streamgauge.app.protecting import ProtectedAnswer
+    from streamgauge.app.schema_report import SchemaAnswer
     from streamgauge.app.service import Service
     from streamgauge.log.port import Log
     from streamgauge.models.fairness import FairnessReport

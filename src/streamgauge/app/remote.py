@@ -19,10 +19,10 @@ from streamgauge.app.answers import (
     ModelAnswer,
     QuarantineAnswer,
     RetryAnswer,
-    SchemaAnswer,
     ScoreAnswer,
     VerifyAnswer,
 )
+from streamgauge.app.schema_report import SchemaAnswer
 from streamgauge.app.socket_path import SocketPath
 from streamgauge.errors import EventRejected, OwnerBusy, StreamgaugeError
 

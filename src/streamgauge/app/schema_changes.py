@@ -6,7 +6,7 @@ import ast
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streamgauge.app.answers import SchemaChange
+from streamgauge.app.schema_report import SchemaChange
 from streamgauge.definitions.schema import FieldKind, FieldSpec, StreamSpec
 from streamgauge.errors import DefinitionError, close_match
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
         ModelAnswer,
         QuarantineAnswer,
         RetryAnswer,
-        SchemaAnswer,
         ScoreAnswer,
         VerifyAnswer,
     )
+    from streamgauge.app.schema_report import SchemaAnswer
 
 
 class Service(Protocol):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from streamgauge.app.answers import ErasureAnswer, ModelAnswer, SchemaAnswer, StreamAnswer, VerifyAnswer
+from streamgauge.app.answers import ErasureAnswer, ModelAnswer, VerifyAnswer
 from streamgauge.app.erasing import Eraser, erasure_answers
 from streamgauge.app.replies import model_answers, quarantine_answer, verify_answer
 from streamgauge.app.retrying import Retrier
 from streamgauge.app.schema_changes import schema_changes
+from streamgauge.app.schema_report import SchemaAnswer, StreamAnswer
 from streamgauge.decisions.replay import Replay
 from streamgauge.definitions.loader import load_project
 from streamgauge.errors import DefinitionError, SettingsError

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from streamgauge.app.answers import ModelAnswer, SchemaAnswer
+from streamgauge.app.answers import ModelAnswer
 from streamgauge.app.api.operations import Api, Operation, answered
 from streamgauge.app.api.parameters import Parameters
+from streamgauge.app.schema_report import SchemaAnswer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
