@@ -7,7 +7,10 @@ import pytest
 from streamgauge.definitions.schema import StreamSpec
 from streamgauge.events.batch import RecordBatch
 from streamgauge.events.record import Record
+from streamgauge.features.batch_build import StateFiller
 from streamgauge.features.decode import SchemaBook
+from streamgauge.features.judging import Judged
+from streamgauge.features.state import EntityState
 from streamgauge.features.timeline import StreamTimeline, Timeline
 from streamgauge.testing.records import record
 from streamgauge.testing.streams import DAY_US, EVERYTHING, MOVEMENT
@@ -83,3 +86,16 @@ def test_a_log_gives_the_same_timeline_as_columns_and_as_records(tmp_path: Path)
     identities = ours.identities[3]["Movement"]
     assert identities.records == theirs.identities[3]["Movement"].records
     log.close()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_batch_gives_the_states_of_its_records(seed: int) -> None:
+    groups = disorder(seed)
+    for entity, (_, records) in enumerate(groups):
+        book = SchemaBook(FORMS.__getitem__)
+        for number in FORMS:
+            book.spec(number)
+        batch = RecordBatch.of(groups)
+        timeline = Timeline.of_batch(LAYOUT, batch, book)
+        ours = StateFiller(timeline, Judged.of(batch, book), book).fill(EntityState(LAYOUT), entity)
+        assert ours.encode() == EntityState.rebuild(LAYOUT, records, book).encode()

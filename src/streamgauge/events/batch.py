@@ -200,7 +200,7 @@ class RecordBatch:
             streams: The name of the stream of each schema number.
         """
         position, schema, time, sequence, revision, op, accepted, known, imported = self.numbers[:9].tolist()
-        digests = np.ascontiguousarray(self.digest.T).tobytes()
+        digests = self.digests(np.arange(len(self)))
         entities = self.entities
         return [
             Record(
@@ -215,7 +215,7 @@ class RecordBatch:
                 schema[i],
                 units,
                 texts,
-                digests[i * DIGEST_BYTES : (i + 1) * DIGEST_BYTES],
+                digests[i],
                 accepted[i],
                 known[i],
                 imported[i] == 1,
@@ -224,6 +224,11 @@ class RecordBatch:
                 zip(self.owner.tolist(), self.event_id.texts(), self.units.tolist(), self.texts.tolist(), strict=True)
             )
         ]
+
+    def digests(self, rows: Ints) -> list[bytes]:
+        """Return the digests of some rows."""
+        data = np.ascontiguousarray(self.digest[:, rows].T).tobytes()
+        return [data[at : at + DIGEST_BYTES] for at in range(0, len(data), DIGEST_BYTES)]
 
     def groups(self, streams: Mapping[int, str]) -> Iterator[tuple[str, list[Record]]]:
         """Yield (entity, its records in order of position)."""

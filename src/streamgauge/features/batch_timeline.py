@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from streamgauge.events.cells import Cells
-from streamgauge.events.record import DELETE, Record
+from streamgauge.events.record import DELETE
+from streamgauge.features.batch_rows import BatchRows
 from streamgauge.features.judging import Judged
 from streamgauge.features.layout import evaluate_conditions
 from streamgauge.features.timeline import Identities, StreamTimeline, Timeline, judge_entity, ranks_of
@@ -21,39 +22,6 @@ if TYPE_CHECKING:
     from streamgauge.features.decode import SchemaBook
     from streamgauge.features.identity import Verdict
     from streamgauge.features.layout import Layout, StreamLayout
-
-
-class BatchRows(Sequence[Record]):
-    """Rows of a batch as records, each built when it is asked for."""
-
-    def __init__(self, batch: RecordBatch, rows: Ints, book: SchemaBook) -> None:
-        """Keep which rows there are."""
-        self._batch = batch
-        self._rows = rows
-        self._book = book
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, index: int) -> Record: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Record]: ...
-
-    def __getitem__(self, index: int | slice) -> Record | list[Record]:
-        keep = np.zeros(len(self._batch), np.bool_)
-        keep[self._rows[index]] = True
-        found = self._batch.kept(keep)
-        records = found.records({number: self._book.spec(number).name for number in np.unique(found.schema).tolist()})
-        return records if isinstance(index, slice) else records[0]
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self[:])
-
-    def ids(self, rows: Ints) -> list[str]:
-        """Return the ids of some of the rows."""
-        return self._batch.event_id.take(self._rows[rows]).texts()
 
 
 class BatchIdentities(Sequence["Mapping[str, Identities]"]):

@@ -41,14 +41,15 @@ def fill_state(state: _State, timeline: Timeline, entity: int, book: SchemaBook)
         index = state.layout.index(name)
         stream = StreamState(None if index < 0 else state.layout.streams[index], lateness)
         if index >= 0:
-            _fill_columns(stream, timeline.streams[index], entity)
+            fill_columns(stream, timeline.streams[index], entity)
             stream.fold(state.last_known_at, 1)
         _fill_entries(stream, ids, state.last_known_at)
         state.keep(name, stream)
     return state
 
 
-def _fill_columns(stream: StreamState, timeline: StreamTimeline, entity: int) -> None:
+def fill_columns(stream: StreamState, timeline: StreamTimeline, entity: int) -> None:
+    """Fill a stream's empty state with an entity's live events."""
     rows = _live_rows(timeline, int(timeline.offsets[entity]), int(timeline.offsets[entity + 1]))
     n = len(rows)
     stream.reserve(n)
@@ -57,7 +58,7 @@ def _fill_columns(stream: StreamState, timeline: StreamTimeline, entity: int) ->
     stream.mask[:n] = timeline.mask[rows]
     stream.cols[:, :n] = timeline.cols[rows].T
     stream.block[COUNT] = n
-    stream.ids = [timeline.records[row].event_id for row in rows.tolist()]
+    stream.ids = timeline.ids(rows)
     stream.hidden = 0
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from streamgauge.definitions.roles import role_of
 from streamgauge.errors import StateDamaged
-from streamgauge.features.build import fill_state
-from streamgauge.features.chunks import CHUNK_RECORDS, in_chunks, in_order
+from streamgauge.features.batch_build import StateFiller
+from streamgauge.features.batch_rows import BatchRows
+from streamgauge.features.chunks import CHUNK_RECORDS, batches_of, in_order
 from streamgauge.features.codec import check_state
 from streamgauge.features.decode import SchemaBook
+from streamgauge.features.judging import Judged
 from streamgauge.features.state import EntityState
 from streamgauge.features.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from streamgauge.events.batch import RecordBatch
     from streamgauge.events.record import Record
     from streamgauge.features.identity import Verdict
     from streamgauge.features.layout import Layouts
@@ -70,25 +75,24 @@ def rebuild_store(  # noqa: PLR0913 - what is rebuilt, and who is told of what
         store.clear()
     book = SchemaBook(log.schema)
 
-    def build(groups: list[tuple[str, list[Record]]]) -> tuple[dict[str, bytes], list[tuple[Record, Verdict]]]:
+    def build(batch: RecordBatch) -> tuple[dict[str, bytes], list[tuple[Record, Verdict]]]:
         states: dict[str, bytes] = {}
         rejected: list[tuple[Record, Verdict]] = []
-        for _, same in groupby(groups, key=lambda group: role_of(group[0])):
-            together = list(same)
-            layout = layouts.of_entity(together[0][0])
-            timeline = Timeline.of(layout, together, book)
+        for part in _by_role(batch):
+            layout = layouts.of_entity(part.entities[0])
+            timeline = Timeline.of_batch(layout, part, book)
+            judged = Judged.of(part, book) if timeline.judged is None else timeline.judged
+            filler = StateFiller(timeline, judged, book)
             states |= {
-                name: fill_state(EntityState(layout), timeline, number, book).encode()
-                for number, name in enumerate(timeline.entities)
+                name: filler.fill(EntityState(layout), number).encode() for number, name in enumerate(timeline.entities)
             }
-            rejected += [
-                (together[number][1][index], verdict) for (number, index), verdict in timeline.rejected.items()
-            ]
+            records = BatchRows(part, np.array(list(judged.rejected), np.int64), book)
+            rejected += zip(records, (judged.rejected[row] for row in sorted(judged.rejected)), strict=True)
         return states, rejected
 
     done = 0
-    groups = log.read_by_entity(names, position)
-    for states, rejected in in_order(build, in_chunks(groups, chunk_records), workers):
+    batches = batches_of(log, names, position, chunk_records)
+    for states, rejected in in_order(build, batches, workers):
         if rejected and on_rejected is not None:
             on_rejected(rejected)
         store.put_batch(states)
@@ -98,6 +102,15 @@ def rebuild_store(  # noqa: PLR0913 - what is rebuilt, and who is told of what
     if entities is None:
         store.put_batch({}, watermark=position)
     return position
+
+
+def _by_role(batch: RecordBatch) -> Iterator[RecordBatch]:
+    """Yield the entities of each role; in order of keys they are neighbours."""
+    first = 0
+    for _, same in groupby(batch.entities, key=role_of):
+        last = first + len(list(same))
+        yield batch.slice(first, last)
+        first = last
 
 
 def damaged_entities(store: StateStore) -> list[str]:

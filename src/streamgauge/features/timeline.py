@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.events.record import DELETE, Record
+from streamgauge.features.batch_rows import BatchRows
 from streamgauge.features.identity import Entry, Verdict, begin, judge, remembered, revise
 from streamgauge.features.layout import evaluate_conditions
 from streamgauge.features.ordering import order_rows
@@ -57,6 +58,12 @@ class StreamTimeline:
     mask: NDArray[np.uint64]
     cols: Ints
     records: Sequence[Record]
+
+    def ids(self, rows: Ints) -> list[str]:
+        """Return the ids of some rows."""
+        if isinstance(self.records, BatchRows):
+            return self.records.ids(rows)
+        return [self.records[row].event_id for row in rows.tolist()]
 
     @classmethod
     def of_columns(
