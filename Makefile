@@ -88,6 +88,10 @@ bench: dev-venv ## Measure against peers and write the results (ARGS="--only p3"
 bench-quick: dev-venv ## Measure at small sizes, under 30 s each
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.run --quick $(ARGS)
 
+.PHONY: bench-truth
+bench-truth: dev-venv bench-venv ## Ask others for the same feature of the same stream in disorder, and count wrong values
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.truth.run --keep $(ARGS)
+
 .PHONY: format
 format: dev-venv ## Mend style and format
 	@$(BIN)/ruff check --fix .

@@ -1,0 +1,1 @@
+"""What others return for the same feature of the same stream in disorder, and what is right."""
