@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,22 @@ def test_a_write_cut_short_is_overwritten_by_the_next(path: Path) -> None:
     heads.append(HEADS[-1])
     heads.close()
     assert path.read_bytes() == whole
+
+
+def test_a_head_that_did_not_reach_the_disk_is_written_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_file: int) -> None:
+        raise OSError("No space left on device")
+
+    heads = HeadFile(path)
+    heads.append(Head(1_001, "ab" * 32))
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fdatasync", full)
+        with pytest.raises(OSError, match="No space"):
+            heads.sync()
+    heads.append(Head(1_001, "ab" * 32))
+    heads.sync()
+    assert list(heads.heads()) == [*HEADS, Head(1_001, "ab" * 32)]
+    heads.close()
 
 
 def test_every_changed_byte_of_a_line_is_noticed(path: Path) -> None:

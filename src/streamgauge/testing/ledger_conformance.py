@@ -117,6 +117,9 @@ def decisions_are_listed_in_order(open_ledger: Opener) -> None:
     _expect([entry.decision_id for entry in ledger.last(3)] == ids[-3:], "the newest, oldest of them first")
     _expect([entry.decision_id for entry in ledger.iterate()] == ids, "all, in order")
     _expect([entry.seq for entry in ledger.iterate(1_200)] == [1_200, 1_201, 1_202, 1_203], "from a number on")
+    found = ledger.get_many([*reversed(ids), "never", "\ud800"])
+    _expect({name: entry.seq for name, entry in found.items()} == {name: i + 1 for i, name in enumerate(ids)}, "by id")
+    ledger.settle()
     _expect(ledger.verify_chain().checked == len(ids), "all are verified")
     ledger.close()
 
