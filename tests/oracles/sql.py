@@ -19,10 +19,10 @@ from streamgauge.definitions.schema import StreamSpec
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Tree
 from streamgauge.events.record import Record
 from streamgauge.features.decode import SchemaBook
-from streamgauge.features.sql import feature_query
+from streamgauge.features.sql import FeatureQuery, aggregates_of, feature_query
 from streamgauge.features.sql_live import live_events
 from streamgauge.features.sql_rows import Finish
-from streamgauge.features.sql_terms import MACROS, quoted
+from streamgauge.features.sql_terms import MACROS, quoted, text
 from tests.oracles.events import Cut, Schemas
 from tests.oracles.plain import finite, operate
 
@@ -66,27 +66,44 @@ class SqlOracle:
             self._load(self.tables[name], record_table([one for one in records if one.stream == name], spec, book))
 
     def ask(self, moments: Iterable[Asked]) -> None:
-        """Set the rows that `values` is of."""
-        rows = list(moments)
-        observed = [moment.observed or (None, None) for moment in rows]
-        columns = {
-            "moment": pa.array(range(len(rows)), pa.int64()),
-            "entity": pa.array([moment.entity for moment in rows], pa.string()),
-            "t": pa.array([moment.t for moment in rows], pa.int64()),
-            "position": pa.array([moment.cut.position for moment in rows], pa.int64()),
-            "known": pa.array([moment.cut.known for moment in rows], pa.int64()),
-            "observed_stream": pa.array([stream for stream, _ in observed], pa.string()),
-            "observed_id": pa.array([event_id for _, event_id in observed], pa.string()),
-        }
-        self._load("asked", pa.table(columns))
+        """Set the rows that `values` is of, each about one entity."""
+        self._ask([{"": moment} for moment in moments])
         for name, spec in self.streams.items():
             steps = ",\n".join([MOMENTS, *live_events(spec, self.tables[name])])
             live = quoted(f"live_{name}")
             self.base.execute(f"CREATE OR REPLACE TABLE {live} AS WITH RECURSIVE {steps} SELECT * FROM {live}")
 
+    def ask_of_roles(self, rows: Iterable[Mapping[str, Asked]]) -> None:
+        """Set the rows that `values_of_roles` is of, each with an entity and a cut for each role."""
+        self._ask(list(rows))
+
+    def _ask(self, rows: Sequence[Mapping[str, Asked]]) -> None:
+        flat = [(number, role, moment) for number, row in enumerate(rows) for role, moment in row.items()]
+        observed = [moment.observed or (None, None) for *_, moment in flat]
+        columns = {
+            "moment": pa.array([number for number, *_ in flat], pa.int64()),
+            "role": pa.array([role for _, role, _ in flat], pa.string()),
+            "entity": pa.array([moment.entity for *_, moment in flat], pa.string()),
+            "t": pa.array([moment.t for *_, moment in flat], pa.int64()),
+            "position": pa.array([moment.cut.position for *_, moment in flat], pa.int64()),
+            "known": pa.array([moment.cut.known for *_, moment in flat], pa.int64()),
+            "observed_stream": pa.array([stream for stream, _ in observed], pa.string()),
+            "observed_id": pa.array([event_id for _, event_id in observed], pa.string()),
+        }
+        self._load("asked", pa.table(columns))
+
     def values(self, feature: FeatureSpec) -> list[float | None]:
         """Return a feature at every row that was asked for, None for null."""
-        query = feature_query(feature, self.streams, None, MOMENTS)
+        return self._values(feature, feature_query(feature, self.streams, None, MOMENTS))
+
+    def values_of_roles(self, feature: FeatureSpec) -> list[float | None]:
+        """Return a feature at every row that was asked for under its roles, None for null."""
+        roles = {spec.role or self.streams[spec.stream].entity for spec in aggregates_of(feature.expression)}
+        only = f" WHERE role = {text(*roles)}" if len(roles) == 1 else ""
+        moments = f"moments AS (SELECT * FROM asked{only})"
+        return self._values(feature, feature_query(feature, self.streams, self.tables, moments))
+
+    def _values(self, feature: FeatureSpec, query: FeatureQuery) -> list[float | None]:
         rows = self.base.execute(f"{query.integers} ORDER BY moment").fetchall()
         names = {spec: place for place, (spec, _) in enumerate(query.aggregates.values())}
         finishes = [finish for _, finish in query.aggregates.values()]
