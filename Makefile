@@ -48,6 +48,10 @@ taiwan: venv ## Score 30,000 real clients month by month (ARGS="--data DIR" says
 churn: venv ## Learn who lets a simulated subscription lapse, and compare groups (ARGS="--customers 1000")
 	@OMP_NUM_THREADS=1 $(BIN)/python examples/churn/run.py $(ARGS)
 
+.PHONY: fraud
+fraud: venv ## Learn which simulated card payments are fraud, and decide new ones (ARGS="--cards 1000")
+	@OMP_NUM_THREADS=1 $(BIN)/python examples/fraud/run.py $(ARGS)
+
 .PHONY: test
 test: dev-venv ## Run every test, documents and doctests included
 	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)

@@ -12,6 +12,7 @@ from streamgauge.definitions.specs import AggregateSpec, WindowSpec
 
 ROOT = Path(__file__).parents[2]
 CHURN = ROOT / "examples" / "churn" / "churn.py"
+FRAUD = ROOT / "examples" / "fraud" / "fraud.py"
 CREDIT = ROOT / "examples" / "credit" / "credit.py"
 TAIWAN = ROOT / "examples" / "taiwan" / "taiwan.py"
 DAY = 86_400_000_000
@@ -54,6 +55,14 @@ def test_the_churn_example_learns_from_an_absence_and_keeps_people_apart() -> No
     assert project.labels["churned"].absent
     assert project.models["churn"].observe.step_us == 7 * DAY
     assert project.protected["Person"].names == ("sex", "born")
+
+
+def test_the_fraud_example_reads_card_merchant_and_both() -> None:
+    project = load_project(FRAUD)
+
+    assert project.streams["Payment"].roles == project.streams["Chargeback"].roles == ("card", "merchant")
+    assert {feature.role for feature in project.models["card-fraud"].features} == {"card", "merchant", "card|merchant"}
+    assert project.models["card-fraud"].sample is not None
 
 
 @pytest.mark.parametrize("template", ["churn", "credit"])

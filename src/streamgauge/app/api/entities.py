@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 _PARAMETERS: Final = (
-    Parameter("entity", "The entity's id, percent-encoded.", {"type": "string", "minLength": 1}, "path"),
+    Parameter(
+        "entity",
+        "The entity's id, percent-encoded; with its role, `merchant:M-7`, where the project has several.",
+        {"type": "string", "minLength": 1},
+        "path",
+    ),
     Parameter("model", "The model's name.", {"type": "string", "minLength": 1}),
     Parameter(
         "as_of",

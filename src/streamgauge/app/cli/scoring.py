@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streamgauge.app.service import Service
     from streamgauge.app.settings import Place
 
-EntityArgument = Annotated[str, typer.Argument(metavar="ENTITY", help="The entity's id.")]
+EntityArgument = Annotated[str, typer.Argument(metavar="ENTITY", help="The entity's id, or ROLE:ID.")]
 
 
 def score(
