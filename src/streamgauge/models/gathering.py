@@ -21,7 +21,7 @@ from streamgauge.outcomes.observations import Observations, grid_observations, j
 from streamgauge.outcomes.population import holds_many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -182,7 +182,7 @@ class Gatherer:
         """Return the live events that outcomes are read from, by stream."""
         return {name: collector.events(self._book) for name, collector in self._collectors.items()}
 
-    def _observe(self, identities: dict[str, Identities], told: dict[str, list[ToldEvent]]) -> Observations:
+    def _observe(self, identities: Mapping[str, Identities], told: dict[str, list[ToldEvent]]) -> Observations:
         observe = self.model.observe
         if observe.kind == "stream":
             events = told.get(str(observe.stream), ())
