@@ -345,7 +345,7 @@ class Owner(Steward):
             "waiting": self.engine.waiting,
             "pending_entities": len(self.engine.applier.pending),
             "models": {model.name: model.version for model in self.live.models.values()},
-            "verification": None if self.verifier is None else self.verifier.state(),
+            "verification": self.verification(),
         }
 
     def close(self) -> None:

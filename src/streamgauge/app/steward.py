@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from streamgauge.app.answers import ErasureAnswer, ModelAnswer, VerifyAnswer
 from streamgauge.app.erasing import Eraser, erasure_answers
@@ -108,6 +108,10 @@ class Steward:
             drift=self.intake.drift.all(),
             error=error,
         )
+
+    def verification(self) -> dict[str, Any]:
+        """Return what continuous verification found so far."""
+        return {"checked": 0, "mismatches": 0, "found": []} if self.verifier is None else self.verifier.state()
 
     def verify_continuously(self) -> None:
         """Recompute a share of decisions and scores from now on, where the settings ask for it."""

@@ -56,6 +56,16 @@ def test_a_key_may_stand_in_either_header(app: FastAPI, keys: dict[str, str]) ->
         assert Client(app, headers).get("/v1/models").status_code == 200
 
 
+def test_an_erasure_is_noted_under_the_name_of_the_key(admin: Client, local: Client, owner: Owner) -> None:
+    asked = {"json": {"entity": "acc-00501"}}
+    assert admin.post("/v1/erasures", **asked).json()["by"] == "admin only"
+    assert local.post("/v1/erasures", **asked).json()["by"] == "the owner's socket"
+    passed_on = {"x-streamgauge-forwarded": "data%20protection"}
+    assert local.post("/v1/erasures", headers=passed_on, **asked).json()["by"] == "data protection"
+    assert admin.post("/v1/erasures", headers=passed_on, **asked).json()["by"] == "admin only", "a caller cannot say so"
+    assert [one.by for one in owner.erasures()][:2] == ["admin only", "data protection"]
+
+
 def test_a_revoked_key_opens_nothing_from_then_on(app: FastAPI, owner: Owner) -> None:
     book = Keys(owner.place.keys)
     key, entry = book.create("for a moment", ["read"], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from streamgauge.app.api.problems import Problem
 
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from streamgauge.app.keys import Keys
 
 FORWARDED: Final = "x-streamgauge-forwarded"
-"""The header of a request that a worker passes on; it is the worker that counts it."""
+"""The header of a request that a worker passes on, with the name of who asked; it is the worker that counts it."""
 
+CALLER: Final = "streamgauge.caller"
 _LOCAL: Final = "streamgauge.local"
 
 
@@ -51,6 +53,7 @@ def admit(request: Request, keys: Keys | None, scope: str | None) -> None:
         Problem: It has no key, an unknown one, or one that does not open the scope.
     """
     if scope is None or keys is None or is_local(request):
+        request.scope[CALLER] = "anybody"
         return
     presented = _presented(request)
     entry = keys.find(presented) if presented else None
@@ -68,12 +71,13 @@ def admit(request: Request, keys: Keys | None, scope: str | None) -> None:
             f"Make one with: streamgauge keys create NAME --scope {scope}.",
             headers={"www-authenticate": f'Bearer realm="streamgauge", error="insufficient_scope", scope="{scope}"'},
         )
+    request.scope[CALLER] = entry.name
 
 
 def caller(request: Request, keys: Keys | None) -> str:
     """Return who asks: the name of the key, or where it came from."""
     if is_local(request):
-        return "the owner's socket"
+        return unquote(request.headers.get(FORWARDED, "the owner's socket"))
     presented = _presented(request)
     entry = keys.find(presented) if keys is not None and presented else None
     return "anybody" if entry is None else entry.name

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httptools
 from starlette.responses import Response
 
-from streamgauge.app.api.security import FORWARDED
+from streamgauge.app.api.security import CALLER, FORWARDED
 from streamgauge.app.socket_path import SocketPath
 from streamgauge.app.workers.link import no_owner
 
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 65_536
 _ENDLESS: Final = b"text/event-stream"
-_DROPPED: Final = {b"connection", b"keep-alive", b"transfer-encoding", b"te", b"upgrade", b"host", b"expect"}
+_DROPPED: Final = {
+    b"connection",
+    b"keep-alive",
+    b"transfer-encoding",
+    b"te",
+    b"upgrade",
+    b"host",
+    b"expect",
+    FORWARDED.encode("ascii"),
+}
 _SECRET: Final = {b"authorization", b"x-api-key"}
 _DROPPED_BACK: Final = {b"connection", b"transfer-encoding", b"date", b"server"}
 
@@ -167,7 +176,7 @@ async def _send(request: Request, writer: asyncio.StreamWriter, body: bytes | No
     if scope["query_string"]:
         path += b"?" + scope["query_string"]
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), path), b"host: owner", b"connection: close"]
-    lines.append(FORWARDED.encode("ascii") + b": 1")
+    lines.append(f"{FORWARDED}: {quote(scope.get(CALLER, 'anybody'))}".encode("ascii"))
     kept = [(name.lower(), value) for name, value in scope["headers"]]
     if body is not None:
         kept = [(name, value) for name, value in kept if name != b"content-length"]
