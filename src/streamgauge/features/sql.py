@@ -15,7 +15,7 @@ from streamgauge.definitions.roles import members
 from streamgauge.errors import NeedsEvent
 from streamgauge.features.sql_live import live_events, live_name, moments_of_all
 from streamgauge.features.sql_rows import Finish, Integers, Source, observed_field, present, row_aggregate
-from streamgauge.features.sql_terms import MACROS, indented, text
+from streamgauge.features.sql_terms import MACROS, indented, meaning, text
 from streamgauge.features.sql_times import level_aggregate, step_aggregate
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _finished(name: str, spec: AggregateSpec, source: Source, part: Integers) ->
             live = f"SELECT DISTINCT moment FROM {source.live} WHERE {present(spec)}"
             fed = f"\n        LEFT JOIN ({live}) fed USING (moment) -- without any live event: no data, not nothing"
     return f"""\
--- {name}: {spec.kind}, exact, then rounded once
+-- {name}: {meaning(spec)}; exact, then rounded once
 {name} AS (
     SELECT moment, num, den, finite({_FINISHES[part.finish]}) AS value
     FROM (

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from streamgauge.definitions.specs import QUANTILE_SCALE
 from streamgauge.definitions.windows import DAY, SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streamgauge.definitions.schema import FieldSpec, StreamSpec
-    from streamgauge.definitions.specs import Tree
+    from streamgauge.definitions.specs import AggregateSpec, Tree
 
 RECORD_COLUMNS: Final = (
     "position",
@@ -100,6 +101,24 @@ def duration(width_us: int) -> str:
         if width_us % unit == 0:
             return f"{width_us} /* {width_us // unit}{letter} */"
     return f"{width_us} /* {width_us / SECOND}s */"
+
+
+def meaning(spec: AggregateSpec) -> str:
+    """Return what an aggregate is, in words.
+
+    >>> from streamgauge.definitions.specs import AggregateSpec, WindowSpec
+    >>> meaning(AggregateSpec("mean", "Movement", WindowSpec("duration", 86_400_000_000), field="amount"))
+    'mean of Movement.amount over (t - 1d, t]'
+    """
+    what = spec.stream if spec.field is None else f"{spec.stream}.{spec.field}"
+    width = "" if not spec.window.width_us else duration(spec.window.width_us).split("/* ")[1].removesuffix(" */")
+    if spec.kind == "observed":
+        return f"{what} of the observed event"
+    if spec.kind == "each":
+        return f"{spec.summary} of the newest {spec.times} steps of {width}, each the {spec.step} of {what}"
+    over = {"duration": f"(t - {width}, t]", "last": f"the newest {spec.window.n} of (t - {width}, t]", "life": "life"}
+    kind = spec.kind.replace("_", " ") + (f" {spec.quantile / QUANTILE_SCALE:g}" if spec.kind == "quantile" else "")
+    return f"{kind} of {what} over {over[spec.window.kind]}" + (", without the observed event" if spec.prior else "")
 
 
 def condition(tree: Tree, stream: StreamSpec) -> str:
