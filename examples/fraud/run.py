@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).resolve().parent
 MODEL: Final = "card-fraud"
-CARDS: Final = 2_500
+CARDS: Final = 1_000
 DAYS: Final = 730
 LIVE: Final = timedelta(days=2)
 FIRST: Final = 0.005
