@@ -12,7 +12,16 @@ from typing import Any, Protocol
 from benchmarks.measure import Report, Spread
 from benchmarks.report import RESULTS, TABLE, shown, write
 
-MODULES = {"p3": "p3_backfill", "p4": "p4_decision", "p7": "p7_startup", "p8": "p8_newcomer", "p9": "p9_explain"}
+MODULES = {
+    "p1": "p1_freshness",
+    "p2": "p2_stream",
+    "p3": "p3_backfill",
+    "p4": "p4_decision",
+    "p6": "p6_restart",
+    "p7": "p7_startup",
+    "p8": "p8_newcomer",
+    "p9": "p9_explain",
+}
 
 
 class Benchmark(Protocol):

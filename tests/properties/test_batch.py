@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from streamgauge.errors import BeyondState
 from streamgauge.events.record import INSERT, Record
 from streamgauge.features import batch as module
-from streamgauge.features.batch import Batch, Evaluated, Programs, Trigger, apply_all
+from streamgauge.features.asking import Evaluated, Programs, Trigger
+from streamgauge.features.batch import Batch, apply_all
 from streamgauge.features.state import EntityState
 from tests.properties.test_state_history import BOOK, BOUND, LAYOUT, Step, accept, bits, steps
 

@@ -13,8 +13,8 @@ from tests.properties.troubled import Troubled
 
 EVENTS = 400
 SETTINGS = (
-    "[engine]\nbatch = 1\ncached_entities = 1\n",
-    "[engine]\nbatch = 7\ncached_entities = 3\nworkers = 1\n",
+    "[engine]\nbatch = 1\ncached_bytes = 1\n",
+    "[engine]\nbatch = 7\ncached_bytes = 20000\ncheckpoint_records = 0\nworkers = 1\n",
     "[engine]\nbatch = 4096\n",
 )
 

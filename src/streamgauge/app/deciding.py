@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from streamgauge.app.answers import DecisionAnswer, ReasonAnswer, iso
-from streamgauge.app.applying import Observed
 from streamgauge.app.engine import Submission
+from streamgauge.app.outcome import Observed
 from streamgauge.decisions.explaining import reasons_of_many
 from streamgauge.decisions.record import DecisionRecord, ModelVersion, PolicyVersion, Reason, Vector, digest_request
 from streamgauge.decisions.replay import plain
@@ -28,11 +28,11 @@ from streamgauge.scoring.reasons import Baseline
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from streamgauge.app.applying import Applied
     from streamgauge.app.engine import Engine
     from streamgauge.app.intake import Intake
     from streamgauge.app.live import LiveModel, LiveSet
     from streamgauge.app.metrics import Metrics
+    from streamgauge.app.outcome import Applied
     from streamgauge.clock import Clock
     from streamgauge.decisions.ledger import Entry, Ledger, Receipt
     from streamgauge.definitions.schema import StreamSpec

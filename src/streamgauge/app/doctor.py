@@ -200,7 +200,7 @@ def _models(findings: _Findings, registry: Registry) -> None:
 
 
 def _store(findings: _Findings, place: Place, registry: Registry | None, last: int) -> None:
-    """Compare the states' watermark with the log; they are rebuilt by themselves, so a lag is no fault."""
+    """Compare what was applied with the log; they are rebuilt by themselves, so a lag is no fault."""
     if registry is None:
         findings.add("consistent", "states", "note", "not looked at: the models come first")
         return
@@ -214,6 +214,6 @@ def _store(findings: _Findings, place: Place, registry: Registry | None, last: i
         findings.add("consistent", "states", "note", "not built yet; the next start builds them from the log")
         return
     with closing(wiring.open_store(place, digest)) as store:
-        behind = last - store.watermark()
+        behind = last - store.applied()
         detail = f"{behind:,} positions behind the log; the next start applies them" if behind else "level with the log"
         findings.add("consistent", "states", "bad" if behind < 0 else "ok", detail)

@@ -2,11 +2,13 @@
 
 ::
 
-    submit ──▶ group commit ──▶ log ──▶ queue ──▶ apply, compute, score ──▶ store + outbox ──▶ subscribers, waiters
-               (one fsync)                        (`Applier`, one batch)     (one commit)
+    submit ──▶ group commit ──▶ log ──▶ queue ──▶ apply, compute, score ──▶ outbox ──▶ subscribers, waiters
+               (one fsync)                        (`Applier`, one batch)  (one commit)        │
+                                                                       a part of a checkpoint ◀┘
 
 Both take whatever waits, so batches grow with the load and a single event goes straight through. Nothing is
 acknowledged before it is durable; what was appended and not yet applied when the process died is applied at start.
+States are written at checkpoints, after those who wait for a batch have been told.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from streamgauge.app.outcome import Part
 from streamgauge.errors import PositionNotReached
 from streamgauge.events.record import NewRecord, Record
 from streamgauge.log.group_commit import GroupCommit
@@ -27,8 +30,9 @@ from streamgauge.log.port import Quarantined
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from streamgauge.app.applying import Applied, Applier
+    from streamgauge.app.applying import Applier
     from streamgauge.app.metrics import Metrics
+    from streamgauge.app.outcome import Outcome
     from streamgauge.app.publishing import Publisher
     from streamgauge.clock import Clock
     from streamgauge.log.port import Log
@@ -37,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 _CATCH_UP = 5_000
 _RETRY_S = 0.5
+_IDLE_S = 0.25
+_PARTS = 500
 
 
 @dataclass(slots=True)
@@ -49,7 +55,7 @@ class Submission:
     """
 
     records: Sequence[NewRecord]
-    applied: Future[list[Applied]] = field(default_factory=Future)
+    applied: Future[Part] = field(default_factory=Future)
 
 
 @dataclass(slots=True)
@@ -75,7 +81,7 @@ class Engine:
     def __init__(
         self, log: Log, applier: Applier, publisher: Publisher, clock: Clock, metrics: Metrics, *, batch: int
     ) -> None:
-        """Apply what the log holds beyond the store's watermark, then start both threads.
+        """Apply what the log holds beyond the store's applied position, then start both threads.
 
         Args:
             log: The event log.
@@ -83,7 +89,7 @@ class Engine:
             publisher: Told of everything applied.
             clock: Gives the log its moments.
             metrics: Told of what is appended.
-            batch: The most submissions one commit takes.
+            batch: About how many records one batch takes at most.
         """
         self.applier = applier
         self.publisher = publisher
@@ -92,6 +98,7 @@ class Engine:
         self._metrics = metrics
         self._batch = batch
         self._failure: BaseException | None = None
+        self._refused = False
         self._closing = threading.Event()
         self._catch_up()
         self._queue: queue.SimpleQueue[_Appended | _Job | None] = queue.SimpleQueue()
@@ -110,6 +117,24 @@ class Engine:
         job = _Job(run, Future())
         self._queue.put(job)
         return job.done
+
+    def settle(self) -> tuple[int, frozenset[str]]:
+        """Write the dirty states, and return the applied position, and whose stored states lack records up to it.
+
+        While events keep coming, there are always some.
+        """
+
+        def part() -> tuple[int, int, frozenset[str]]:
+            applier = self.applier
+            written = applier.checkpoint(everything=True)
+            return written, applier.applied, applier.states.behind | applier.pending
+
+        applied, behind = 0, frozenset[str]()
+        for _ in range(_PARTS):
+            written, applied, behind = cast("tuple[int, int, frozenset[str]]", self.on_engine(part).result())
+            if not written:
+                break
+        return applied, behind
 
     @property
     def waiting(self) -> int:
@@ -136,11 +161,15 @@ class Engine:
             ) from error
 
     def close(self) -> None:
-        """Append and apply everything that waits, then stop both threads."""
+        """Append and apply everything that waits, stop both threads, and write the states."""
         self._commits.close()
         self._closing.set()
         self._queue.put(None)
         self._thread.join()
+        try:
+            self.applier.close()
+        except OSError as error:
+            logger.warning("States could not be written: %s. The next start reads what they lack from the log.", error)
 
     def _append(self, submissions: Sequence[Submission]) -> list[list[Record | Quarantined]]:
         together = [record for submission in submissions for record in submission.records]
@@ -162,14 +191,15 @@ class Engine:
         return answers
 
     def _catch_up(self) -> None:
-        """Apply what was appended before the process died; its scores are published again under the same ids."""
-        while records := self._log.read_after(self.applier.watermark, _CATCH_UP):
+        """Apply what was appended before the process died and not applied yet."""
+        while records := self._log.read_after(self.applier.applied, _CATCH_UP):
             self.publisher.publish(self.applier.apply(records))
+            self.applier.checkpoint()
         self.publisher.advance(self._log.last_position(), self._log.last_accepted_at())
 
     def _run(self) -> None:
         while True:
-            first = self._queue.get()
+            first = self._next()
             if first is None:
                 return
             try:
@@ -181,12 +211,33 @@ class Engine:
                 self._refuse_the_rest(error)
                 return
 
+    def _next(self) -> _Appended | _Job | None:
+        """Wait for what is next; while nothing comes, dirty states are written."""
+        while self.applier.states.dirty:
+            try:
+                return self._queue.get(timeout=_IDLE_S)
+            except queue.Empty:
+                self._checkpoint()
+        return self._queue.get()
+
+    def _checkpoint(self) -> None:
+        """Write some states; where the disk refuses, the log has what they lack, and the next batch tries again."""
+        try:
+            self.applier.checkpoint()
+        except OSError as error:
+            if not self._refused:
+                logger.warning("States cannot be written: %s. Trying again.", error)
+            self._refused = True
+        else:
+            self._refused = False
+
     def _take(self, first: _Appended | _Job) -> None:
         if isinstance(first, _Job):
             self._do(first)
             return
         group, job = [first], None
-        while len(group) < self._batch:
+        records = len(first.results)
+        while records < self._batch:
             try:
                 entry = self._queue.get_nowait()
             except queue.Empty:
@@ -198,25 +249,27 @@ class Engine:
                 job = entry
                 break
             group.append(entry)
+            records += len(entry.results)
         self._apply(group)
+        self._checkpoint()
         if job is not None:
             self._do(job)
 
     def _apply(self, group: Sequence[_Appended]) -> None:
-        records = [result for entry in group for result in entry.results if isinstance(result, Record)]
+        accepted = [[result for result in entry.results if isinstance(result, Record)] for entry in group]
+        records = [record for some in accepted for record in some]
+        every = self.applier.expand(records)
         try:
-            applied = self.applier.prepare(self.applier.expand(records))
+            outcome = self.applier.prepare(every)
             self._write()
         except BaseException as error:
             for entry in group:
                 _fail(entry.submission.applied, error)
             raise
-        self.publisher.publish(applied)
-        by_position = {one.record.position: one for one in applied}
-        for entry in group:
-            mine = [by_position[result.position] for result in entry.results if isinstance(result, Record)]
+        self.publisher.publish(outcome)
+        for entry, part in zip(group, _parts(outcome, accepted, len(records)), strict=True):
             if entry.submission.applied.set_running_or_notify_cancel():  # a caller may have gone away
-                entry.submission.applied.set_result(mine)
+                entry.submission.applied.set_result(part)
 
     def _write(self) -> None:
         """Store what was applied; while the disk refuses, wait and try again, for nothing may be passed over."""
@@ -248,6 +301,20 @@ class Engine:
             _fail(entry.done if isinstance(entry, _Job) else entry.submission.applied, error)
 
 
-def _fail(waiting: Future[object] | Future[list[Applied]], error: BaseException) -> None:
+def _parts(outcome: Outcome, accepted: Sequence[Sequence[Record]], records: int) -> list[Part]:
+    """Return what became of each submission's records, which are the primary ones among those of the batch."""
+    if records == len(outcome):
+        numbers: Sequence[int] = range(records)
+    else:
+        place = {record.position: number for number, record in enumerate(outcome.records)}
+        numbers = [place[record.position] for some in accepted for record in some]
+    parts, start = [], 0
+    for some in accepted:
+        parts.append(Part(outcome, numbers[start : start + len(some)]))
+        start += len(some)
+    return parts
+
+
+def _fail(waiting: Future[object] | Future[Part], error: BaseException) -> None:
     if not waiting.cancelled():
         waiting.set_exception(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import zlib
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from streamgauge.log.port import Quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     import polars as pl
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from streamgauge.events.frames import FrameResult
     from streamgauge.log.port import Log
 
-CHUNK: Final = 50_000
+CHUNK: Final = 4_096
+"""How many records are appended at a time; the next ones are appended while these are applied."""
+
+_UNDER_WAY: Final = 3
 _SLICE: Final = 512
 _SHOWN: Final = 100
 
@@ -187,18 +192,27 @@ class Importer:
         progress: Callable[[str, int, int], None],
         rows: int,
     ) -> None:
+        under_way: deque[tuple[Future[list[Record | Quarantined]], Submission]] = deque()
         for batch in batches:
             if batch.refused:
                 totals.refuse(self._intake, stream, batch.refused)
             self._intake.note_drift()
             for start in range(0, len(batch.records), CHUNK):
                 submission = Submission(batch.records[start : start + CHUNK])
-                answers = self._engine.submit(submission).result()
-                totals.count(answers)
-                for one in submission.applied.result():
-                    totals.duplicates += one.verdict == "duplicate"
-                    totals.conflicts += one.verdict in {"conflict", "identity_changed"}
-                progress("appending", totals.accepted + totals.quarantined, rows)
+                under_way.append((self._engine.submit(submission), submission))
+                if len(under_way) > _UNDER_WAY:
+                    self._count(*under_way.popleft(), totals)
+                    progress("appending", totals.accepted + totals.quarantined, rows)
+        while under_way:
+            self._count(*under_way.popleft(), totals)
+            progress("appending", totals.accepted + totals.quarantined, rows)
+
+    def _count(self, appended: Future[list[Record | Quarantined]], submission: Submission, totals: _Totals) -> None:
+        """Wait until a chunk is applied, and count what became of it."""
+        totals.count(appended.result())
+        verdicts = submission.applied.result().verdicts()
+        totals.duplicates += verdicts["duplicate"]
+        totals.conflicts += verdicts["conflict"] + verdicts["identity_changed"]
 
 
 def frame_batches(
@@ -251,7 +265,7 @@ class _Totals:
 
 
 def rebuild_pending(applier: Applier, log: Log, workers: int) -> int:
-    """Rebuild a slice of the pending entities up to the applier's watermark; return how many.
+    """Rebuild a slice of the pending entities up to the applied position; return how many.
 
     While no model is served nothing reads a state: then they are dropped, and come back from the log when needed. Only
     the applying thread may call it.
@@ -259,6 +273,7 @@ def rebuild_pending(applier: Applier, log: Log, workers: int) -> int:
     if not applier.live.models:
         dropped = sorted(applier.pending)
         applier.store.delete(dropped)
+        applier.states.stored(dropped)
         applier.pending.clear()
         return len(dropped)
     chosen = sorted(applier.pending)[:_SLICE]
@@ -268,9 +283,10 @@ def rebuild_pending(applier: Applier, log: Log, workers: int) -> int:
             applier.live.layouts,
             applier.store,
             chosen,
-            up_to=applier.watermark,
+            up_to=applier.applied,
             workers=workers,
             on_rejected=applier.quarantine,
         )
+        applier.states.stored(chosen)
         applier.pending.difference_update(chosen)
     return len(chosen)

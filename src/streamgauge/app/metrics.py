@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter as tally  # noqa: N813 - Prometheus has a Counter too
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from streamgauge.events.record import Record
 from streamgauge.log.port import Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from streamgauge.app.engine import Engine
     from streamgauge.app.publishing import Publisher
@@ -62,6 +67,39 @@ class _ThreadTime(Collector):
         yield counter
 
 
+class Distribution(Collector):
+    """A histogram that takes many observations at once: one an event would cost more than applying it."""
+
+    def __init__(self, name: str, help_text: str, bounds: Sequence[float]) -> None:
+        """Begin with nothing observed.
+
+        Args:
+            name: The metric's name.
+            help_text: What it means.
+            bounds: The upper bounds of the buckets, ascending, without infinity.
+        """
+        self._name = name
+        self._help = help_text
+        self._bounds = np.array(bounds)
+        self._counts = np.zeros(len(bounds) + 1, np.int64)
+        self._sum = 0.0
+        self._lock = threading.Lock()
+
+    def observe_many(self, values: NDArray[np.float64]) -> None:
+        """Observe values, float64[n]."""
+        counts = np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._counts))
+        with self._lock:
+            self._counts += counts
+            self._sum += float(values.sum())
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield the histogram."""
+        with self._lock:
+            totals, total = np.cumsum(self._counts).tolist(), self._sum
+        names = [str(floatToGoString(bound)) for bound in (*self._bounds.tolist(), math.inf)]  # type: ignore[no-untyped-call]
+        yield HistogramMetricFamily(self._name, self._help, list(zip(names, totals, strict=True)), total)
+
+
 class Metrics:
     """Counters, gauges and histograms of one owner; every method may be called from any thread.
 
@@ -84,9 +122,10 @@ class Metrics:
         self._verified = self._counter("verification", "What was recomputed while serving.", "kind", "result")
         self._append = self._histogram("append_seconds", "Time from a submission to its durable commit.", _FINE)
         self._batch = self._histogram("apply_batch_events", "Events applied in one commit.", _SIZES)
-        self._freshness = self._histogram(
-            "freshness_seconds", "Time from an event's acceptance to its scores being readable.", _FINE
+        self._freshness = Distribution(
+            "streamgauge_freshness_seconds", "Time from an event's acceptance to its scores being readable.", _FINE
         )
+        self.registry.register(self._freshness)
         self._decisions = self._counter("decisions", "Decisions recorded.", "outcome")
         self._record = self._histogram("record_seconds", "Time to record a group of decisions durably.", _FINE)
         self._decision = self._histogram("decision_seconds", "Time from a request to its durable decision.", _FINE)
@@ -125,11 +164,11 @@ class Metrics:
         """Count events with a field that is not as declared."""
         self._drift.labels(self._known(stream), kind, outcome).inc(events)
 
-    def applied(self, events: int, freshness_us: Iterable[int] = ()) -> None:
+    def applied(self, events: int, freshness_us: NDArray[np.int64] | None = None) -> None:
         """Observe a batch that was applied, and how old its scored events were by then, µs."""
         self._batch.observe(events)
-        for age in freshness_us:
-            self._freshness.observe(age / 1_000_000)
+        if freshness_us is not None:
+            self._freshness.observe_many(freshness_us / 1_000_000)
 
     def decided(self, outcome: str, seconds: float) -> None:
         """Observe a recorded decision."""

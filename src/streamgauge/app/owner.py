@@ -35,6 +35,7 @@ from streamgauge.app.replies import (
 )
 from streamgauge.app.scores import ScoreFeed
 from streamgauge.app.sealing import Sealer
+from streamgauge.app.states import Limits
 from streamgauge.app.steward import Steward
 from streamgauge.app.stores import carry_scores, fitting_store, prepare_store, retire, sweep
 from streamgauge.app.submitting import Pending, submit_events
@@ -130,7 +131,7 @@ class Owner(Steward):
         self._reloading = threading.Lock()
         store = fitting_store(place, self._log, live.layouts, progress)
         undo.callback(store.close)
-        applier = Applier(self._log, store, live, self._book, cached=place.settings.engine.cached_entities)
+        applier = self._applier(store, live)
         applier.pending |= unfinished_entities(self._log, self._marker)
         self.engine = Engine(self._log, applier, self.publisher, clock, self.metrics, batch=place.settings.engine.batch)
         undo.callback(self.engine.close)
@@ -296,7 +297,7 @@ class Owner(Steward):
         from streamgauge.app.portfolio import score_portfolio
 
         served = self.reader.model(model, entities=True)
-        return score_portfolio(self._log, self.engine.applier, self.reader, served, self.clock, out, progress)
+        return score_portfolio(self._log, self.engine, self.reader, served, self.clock, out, progress)
 
     def prepare(self, models: Sequence[str], progress: Callable[[str, int, int], None]) -> None:
         """See `Service.prepare`."""
@@ -312,7 +313,7 @@ class Owner(Steward):
             if live.layouts.digest == old.store.layout_digest:
                 self.engine.on_engine(lambda: self._switch(live, old.store)).result()
                 return
-            store = fitting_store(self.place, self._log, live.layouts, progress, old.watermark)
+            store = fitting_store(self.place, self._log, live.layouts, progress, old.applied)
             try:
                 carried = carry_scores(old.store, store)
                 self.engine.on_engine(lambda: self._switch(live, store, carried)).result()
@@ -392,6 +393,11 @@ class Owner(Steward):
             version("streamgauge"),
         )
 
+    def _applier(self, store: StateStore, live: LiveSet, old: Applier | None = None) -> Applier:
+        engine = self.place.settings.engine
+        limits = Limits.of(engine)
+        return Applier(self._log, store, live, self._book, limits=limits, workers=engine.workers, old=old)
+
     def _switch(self, live: LiveSet, store: StateStore, carried: int = 0) -> None:
         """Serve other models from now on; only on the applying thread, between two batches.
 
@@ -401,21 +407,16 @@ class Owner(Steward):
             carried: The number of the last score that another store has taken over.
         """
         old = self.engine.applier
-        applier = Applier(
-            self._log,
-            store,
-            live,
-            self._book,
-            cached=self.place.settings.engine.cached_entities,
-        )
+        applier = self._applier(store, live, old if store is old.store else None)
         applier.pending = old.pending
         if store is not old.store:
             carry_scores(old.store, store, carried)
-        while applier.watermark < old.watermark:
-            records = self._log.read_after(applier.watermark, _SPARE_OUTBOX)
-            applier.prepare([record for record in records if record.position <= old.watermark], publish=False)
+        while applier.applied < old.applied:
+            records = self._log.read_after(applier.applied, _SPARE_OUTBOX)
+            applier.prepare([record for record in records if record.position <= old.applied], publish=False)
             applier.write()
         self.engine.applier = applier
+        old.end()
         self._serve(live, store)
 
     def _decide_many(self, asked: Sequence[Asked]) -> list[DecisionAnswer | Exception]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamgauge.app.applying import Applier
+    from streamgauge.app.engine import Engine
     from streamgauge.app.live import LiveModel
     from streamgauge.app.reading import Reader
     from streamgauge.clock import Clock
@@ -52,7 +53,7 @@ class _Cut:
 
 def score_portfolio(
     log: Log,
-    applier: Applier,
+    engine: Engine,
     reader: Reader,
     served: LiveModel,
     clock: Clock,
@@ -67,7 +68,7 @@ def score_portfolio(
 
     Args:
         log: The log.
-        applier: Keeps the states.
+        engine: Keeps the states.
         reader: Answers where a state does not.
         served: The model, one that scores entities.
         clock: The moment; an entity's newest event never lies behind it by more than its stream's tolerance.
@@ -78,12 +79,14 @@ def score_portfolio(
         SettingsError: The file cannot be written.
     """
     check_target(out)
-    newest = log.get(applier.watermark)
+    applied, pending = engine.settle()
+    applier = engine.applier
+    newest = log.get(applied)
     known = 0 if newest is None else newest.accepted_at
-    cut = _Cut(max(clock.now_us(), known), applier.watermark, known)
+    cut = _Cut(max(clock.now_us(), known), applied, known)
     prefix = f"{served.serving.role}:"
-    pending = frozenset(applier.pending)
-    entities = sorted({key for key in applier.store.entities() if key.startswith(prefix)} | pending)
+    behind = {key for key in pending if key.startswith(prefix)}
+    entities = sorted({key for key in applier.store.entities() if key.startswith(prefix)} | behind)
 
     def work(start: int) -> _Scored:
         return _score(applier, reader, served, cut, pending, entities[start : start + _BATCH])

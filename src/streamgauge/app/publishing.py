@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from streamgauge.app.applying import Applied
     from streamgauge.app.metrics import Metrics
+    from streamgauge.app.outcome import Outcome
 
 _RECENT = 5_000
 
@@ -41,16 +41,15 @@ class Publisher:
         self._numbers = itertools.count()
         self._listeners: dict[int, Callable[[], None]] = {}
 
-    def publish(self, applied: Sequence[Applied]) -> None:
+    def publish(self, outcome: Outcome) -> None:
         """Announce a batch, in order of position, after it was stored."""
-        if not applied:
+        if not outcome.records:
             return
-        now = self._now_us()
-        ages = [now - one.record.accepted_at for one in applied if one.scored]
-        self.freshness_us.extend(ages)
-        self._metrics.applied(len(applied), ages)
-        self.applied += len(applied)
-        newest = applied[-1].record
+        ages = self._now_us() - outcome.accepted_at()
+        self.freshness_us.extend(ages[-_RECENT:].tolist())
+        self._metrics.applied(len(outcome), ages)
+        self.applied += len(outcome)
+        newest = outcome.records[-1]
         self.advance(newest.position, newest.accepted_at)
 
     def advance(self, position: int, known_at: int) -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamgauge.app.answers import FeaturesAnswer, ScoreAnswer, iso, number, seconds
+from streamgauge.app.fresh import FreshStates
 from streamgauge.definitions.roles import keys_within, role_of
 from streamgauge.definitions.schema import NULL
-from streamgauge.errors import BeyondState, Inactive, NeedsEvent, StateDamaged, UnknownName, close_match
+from streamgauge.errors import BeyondState, Inactive, NeedsEvent, UnknownName, close_match
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.layout import Layouts
 from streamgauge.features.program import FeatureProgram
-from streamgauge.features.state import EntityState
 from streamgauge.features.vector import readable, timelines, vector_of_records, vector_of_states
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from streamgauge.clock import Clock
     from streamgauge.definitions.specs import ProjectSpec
     from streamgauge.features.decode import SchemaBook
+    from streamgauge.features.state import EntityState
     from streamgauge.features.store import StateStore
     from streamgauge.log.port import Log
 
@@ -87,9 +88,9 @@ class Reader:
             pending: Entities whose stored state lacks imported history.
         """
         self._log = log
-        self._store = store
         self._live = live
         self._book = book
+        self._fresh = FreshStates(log, store, live.layouts, book)
         self._publisher = publisher
         self._clock = clock
         self._pending = pending
@@ -200,18 +201,11 @@ class Reader:
         keys = keys_within(entity)
         states = {}
         for role in dict.fromkeys([role_of(entity), *(part.role for part in bound.parts if part.role in keys)]):
-            state = None if keys[role] in self._pending else self._state(keys[role])
+            state = None if keys[role] in self._pending else self._fresh.state(keys[role], applied)
             if state is None:
                 return None
             states[role] = state
         return states if len(states) == 1 or all(one.last_position <= applied for one in states.values()) else None
-
-    def _state(self, entity: str) -> EntityState | None:
-        try:
-            data = self._store.get(entity)
-            return None if data is None else EntityState.decode(self._live.layouts.of_entity(entity), data)
-        except StateDamaged:
-            return None
 
     def _from_log(self, question: Question, bound: BoundProgram) -> Reading:
         position = self._publisher.position if question.position is None else question.position

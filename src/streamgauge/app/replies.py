@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
-    from streamgauge.app.applying import Applied
+    from streamgauge.app.outcome import Part
     from streamgauge.decisions.ledger import Entry
     from streamgauge.decisions.replay import ReplayReport
     from streamgauge.log.port import Quarantined
@@ -75,12 +75,11 @@ def ingested(
     )
 
 
-def counted(answer: IngestAnswer, applied: Sequence[Applied]) -> IngestAnswer:
+def counted(answer: IngestAnswer, applied: Part) -> IngestAnswer:
     """Return an answer with what applying found."""
+    found = applied.verdicts()
     return msgspec.structs.replace(
-        answer,
-        duplicates=sum(one.verdict == "duplicate" for one in applied),
-        conflicts=sum(one.verdict in {"conflict", "identity_changed"} for one in applied),
+        answer, duplicates=found["duplicate"], conflicts=found["conflict"] + found["identity_changed"]
     )
 
 

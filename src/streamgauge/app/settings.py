@@ -53,7 +53,13 @@ class EngineSettings(_Section):
     """``[engine]``: how events become scores."""
 
     batch: int = Field(default=4_096, ge=1, description="The most events that one durable commit takes.")
-    cached_entities: int = Field(default=20_000, ge=1, description="How many entities' states are kept decoded.")
+    cached_bytes: int = Field(default=2**30, ge=1, description="About how many bytes of memory decoded states take.")
+    checkpoint_records: int = Field(
+        default=200_000,
+        ge=0,
+        description="How many records the stored states may lack: what a crash leaves to be read.",
+    )
+    checkpoint_seconds: float = Field(default=5.0, ge=0, description="How long a changed state may wait to be stored.")
     outbox: int = Field(default=100_000, ge=1, description="How many published scores can be resumed from.")
     workers: int = Field(default=2, ge=1, description="Threads of a rebuild or a backfill.")
 

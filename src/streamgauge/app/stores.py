@@ -59,23 +59,25 @@ def fitting_store(
     damaged = _damaged(store)
     if store.stale:
         logger.warning("%s It is built again from the log.", store.stale)
-    watermark = store.watermark()
-    if watermark > last:
+    applied = store.applied()
+    if applied > last:
         store.close()
         raise LogDamaged(
-            f"The event log ends at position {last}, but states were applied up to {watermark}: accepted records are "
+            f"The event log ends at position {last}, but states were applied up to {applied}: accepted records are "
             f"missing. Restore {place.log.name} from a backup, or delete {place.state} to go on without them."
         )
-    if last and not watermark and up_to is None:
+    if last and not applied and up_to is None:
         up_to = _carry_from_earlier(place, store, last)
-    if store.stale or (last and not watermark and (up_to is not None or last > _CATCH_UP)):
+    if store.stale and up_to is None:  # its last scores may be lost: they are published again
+        up_to = max(0, last - _CATCH_UP)
+    if up_to != 0 and (store.stale or (last and not applied and (up_to is not None or last > _CATCH_UP))):
         if layouts.parts:
             rebuild_store(log, layouts, store, up_to=up_to, workers=workers, progress=tell, on_rejected=tell_rejected)
         else:  # nothing is served: states come back from the log one by one, when an event needs them
             store.clear()
             store.put_batch({}, watermark=last if up_to is None else up_to)
     elif damaged:
-        rebuild_store(log, layouts, store, damaged, up_to=watermark, workers=workers, progress=tell)
+        rebuild_store(log, layouts, store, damaged, up_to=store.watermark(), workers=workers, progress=tell)
     return store
 
 
@@ -112,10 +114,10 @@ def _carry_from_earlier(place: Place, store: StateStore, last: int) -> int | Non
     """Take over the scores of the store of another layout, and return the position it had applied, or None."""
     for earlier in wiring.open_other_stores(place, store.layout_digest):
         try:
-            watermark = earlier.watermark()
-            if 0 < watermark <= last:
+            applied = earlier.applied()
+            if 0 < applied <= last:
                 carry_scores(earlier, store)
-                return watermark
+                return applied
         except StateDamaged as error:
             logger.warning("%s Its scores are no longer published.", error)
         finally:
@@ -126,7 +128,7 @@ def _carry_from_earlier(place: Place, store: StateStore, last: int) -> int | Non
 def _damaged(store: StateStore) -> list[str]:
     """Return the entities whose states are to be built again; a store that cannot be read is put aside."""
     try:
-        store.watermark()
+        store.applied()
         return damaged_entities(store) if store.unclean else []
     except StateDamaged as error:
         store.renew(str(error))

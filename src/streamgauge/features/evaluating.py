@@ -154,6 +154,15 @@ def evaluate_entity(part: Ints, addresses: Ints, t: int, stream: int, row: int, 
     _evaluate(part, 0, addresses, 0, t, stream, row, scratch, out)
 
 
+@njit(types.int64(types.int64[::1]), cache=True, nogil=True, error_model="numpy")
+def most_events(addresses: Ints) -> int:
+    """Return the most events that any of some blocks has room for."""
+    most = 0
+    for address in addresses:
+        most = max(most, ints_at(address, 0, HEAD)[CAPACITY])
+    return most
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _place(time: Ints, sequence: Ints, n: int, at_time: int, at_sequence: int) -> int:
     """Return where an event belongs by event time and sequence; `TIED` where only its id could tell."""

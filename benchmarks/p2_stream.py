@@ -1,0 +1,170 @@
+"""P2: events of many accounts in order of arrival, each applied durably and scored on the whole credit feature set."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from benchmarks.drawn import DAY_US, MODEL, make_drawn_lender, movements
+from benchmarks.measure import PEERS, ROOT, Report, Row, Spread, ratios
+from streamgauge.app.owner import Owner
+from streamgauge.app.reading import Question
+from streamgauge.app.settings import Place
+
+Ints = NDArray[np.int64]
+GOAL = "at least 30,000 events/s scored and durable on 2 cores; one account with 25 % of events within 1.5 × of uniform"
+HOT = 0.25
+SUBSET = (
+    *(f"CashFlow.inflow_sum_{days}d" for days in (7, 30, 90)),
+    *(f"CashFlow.outflow_sum_{days}d" for days in (7, 30, 90)),
+    *(f"CashFlow.returned_count_{days}d" for days in (30, 90)),
+)
+"""The features that peers compute: `benchmarks.p2_peers`."""
+
+_UNLIKE = (
+    "Ours appends each event durably, takes any order and corrections, computes all features of the credit template "
+    "exactly, scores 200 trees, publishes the score and can be killed at any moment; the peers keep eight of the "
+    "features in memory, of events in order."
+)
+_SIGNS = (1, 1, 1, -1, -1, -1, 0, 0)
+_HISTORY_US = 3_600_000_000
+_CHECKED = 200
+_CLOSE = 1e-9
+
+
+class Differs(AssertionError):
+    """A peer computes another value."""
+
+
+def run(*, quick: bool) -> Report:
+    """Check, then measure."""
+    accounts, history, events, repetitions = (1_000, 10, 10_000, 1) if quick else (50_000, 10, 200_000, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        place = make_drawn_lender(Path(folder) / "lender")
+        now = time.time_ns() // 1_000
+        past = movements(accounts * history, accounts, now - 120 * DAY_US, now - 2 * DAY_US, seed=1, prefix="h")
+        figures: dict[str, list[float]] = {"uniform": [], "hot": []}
+        with Owner.open(place) as owner:
+            owner.import_frame(past, "Movement", known_after_us=_HISTORY_US)
+            live: list[pl.DataFrame] = []
+            for repetition in range(-1, repetitions):
+                for name, share in (("uniform", 0.0), ("hot", HOT)):
+                    frame = _live(events if repetition >= 0 else events // 10, accounts, f"{name}{repetition}-", share)
+                    rate = ingest(owner, frame)
+                    if name == "uniform":
+                        live.append(frame)
+                    if repetition >= 0:
+                        figures[name].append(rate)
+        checks, peers, missing = _peers(place, Path(folder), past, live, quick=quick)
+    rows = [
+        Row("Streamgauge, every account alike: 52 features, scored, durable", Spread.of(figures["uniform"]), "ev/s")
+    ]
+    hot = ratios(figures["uniform"], figures["hot"])
+    rows.append(
+        Row(
+            "Streamgauge, one account with 25 % of events",
+            Spread.of(figures["hot"]),
+            "ev/s",
+            note=f"uniform is {hot.median:.2f} times as fast",
+        )
+    )
+    for name, rates in peers.items():
+        own = [float(np.median(figures["uniform"]))] * len(rates)
+        rows.append(
+            Row(name, Spread.of(rates), "ev/s", ratios(rates, own, more_is_better=True), "8 of the features, in memory")
+        )
+    return Report(
+        id="P2",
+        title="Events into durable scores",
+        size={"accounts": accounts, "history": accounts * history, "events": events},
+        goal=GOAL,
+        checks=checks,
+        rows=rows,
+        notes=[
+            _UNLIKE,
+            *missing,
+        ],
+    )
+
+
+def ingest(owner: Owner, frame: pl.DataFrame) -> float:
+    """Ingest a frame, and return how many events a second were applied, scored and published."""
+    started = time.perf_counter()
+    answer = owner.ingest_frame(frame, "Movement")
+    took = time.perf_counter() - started
+    if answer.quarantined or answer.accepted != len(frame):
+        raise Differs(f"{answer.quarantined} of {len(frame)} events were refused.")
+    return len(frame) / took
+
+
+def _live(events: int, accounts: int, prefix: str, hot: float) -> pl.DataFrame:
+    now = time.time_ns() // 1_000
+    return movements(events, accounts, now - 2_000_000, now, seed=len(prefix) + events, prefix=prefix, hot=hot)
+
+
+def _peers(
+    place: Place, folder: Path, past: pl.DataFrame, live: Sequence[pl.DataFrame], *, quick: bool
+) -> tuple[list[str], dict[str, list[float]], list[str]]:
+    """Run the peers on history and uniform events, and hold their last values against ours."""
+    python = PEERS / "python"
+    if not python.exists():
+        return [], {}, ["The peers are not set up (make bench-venv)."]
+    size = 2_000 if quick else 20_000
+    some = pl.concat([past, *live]).sort("booked_at")
+    some = some.filter(pl.col("kind") != "own")
+    first = len(some) - min(size * 5, sum(len(frame) for frame in live))
+    cents = (some["amount"] * 100).round().cast(pl.Int64).to_numpy()
+    account = some["account"].str.strip_prefix("acc-").cast(pl.Int64).to_numpy()
+    np.savez(
+        folder / "events.npz",
+        time=some["booked_at"].dt.epoch("us").to_numpy(),
+        account=account,
+        inflow=np.maximum(cents, 0),
+        outflow=np.maximum(-cents, 0),
+        returned=(some["kind"] == "returned").cast(pl.Int64).to_numpy(),
+        first=first,
+    )
+    rates: dict[str, list[float]] = {}
+    checks: list[str] = []
+    for name in ("bytewax", "river"):
+        target = folder / f"{name}.npz"
+        rates[_NAMES[name]] = []
+        for _ in range(1 if quick else 3):
+            ended = subprocess.run(
+                [python, ROOT / "benchmarks" / "p2_peers.py", name, folder / "events.npz", target],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            rates[_NAMES[name]].append((len(some) - first) / float(ended.stdout.split()[-1]))
+        checks.append(check(place, name, dict(np.load(target)), some, account))
+    return checks, rates, []
+
+
+def check(place: Place, name: str, found: dict[str, NDArray[np.float64]], events: pl.DataFrame, account: Ints) -> str:
+    """Hold a peer's last values of some accounts against ours as of the same moments.
+
+    Raises:
+        Differs: One is another.
+    """
+    last = dict(zip(account.tolist(), events["booked_at"].dt.epoch("us").to_list(), strict=True))
+    with Owner.open(place) as owner:
+        model = owner.live.models[MODEL]
+        columns = [model.loaded.program.names.index(feature) for feature in SUBSET]
+        for number, values in list(zip(found["account"].tolist(), found["values"].tolist(), strict=True))[:_CHECKED]:
+            row = owner.reader.read(Question(f"account:acc-{number}", last[number]), model.bound).row
+            ours = [float(row[column]) for column in columns]
+            theirs = [value * sign / 100 if sign else value for value, sign in zip(values, _SIGNS, strict=True)]
+            if any(abs(a - b) > _CLOSE * max(1.0, abs(b)) for a, b in zip(ours, theirs, strict=True)):
+                raise Differs(f"{name}, account {number}: {theirs}, ours {ours}")
+    return f"{name}: the eight features of {min(_CHECKED, len(found['account']))} accounts as of their last events"
+
+
+_NAMES = {"bytewax": "Bytewax `stateful_map`, hand-written queues", "river": "river `TimeRolling`"}
