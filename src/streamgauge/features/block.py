@@ -25,6 +25,7 @@ HEAD: Final = 4
 COUNT: Final = 0
 CAPACITY: Final = 1
 FOLDED_FIRST: Final = 2
+SUMMARY: Final = 3
 
 Ints = NDArray[np.int64]
 

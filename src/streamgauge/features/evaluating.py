@@ -8,8 +8,11 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
-from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, ints_at
+from streamgauge.features import kernel_tree as tree
+from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMMARY, ints_at
 from streamgauge.features.kernel import evaluate_stream
+from streamgauge.features.kernel_summarized import evaluate_summarized
+from streamgauge.features.kernel_tree import SUMMARIZED
 from streamgauge.features.opcodes import FOLD_WIDTH, GROUP_WIDTH, SPAN_WIDTH, TABLE_WIDTH
 
 if TYPE_CHECKING:
@@ -107,21 +110,20 @@ def _evaluate(
         second = tables + spans * SPAN_WIDTH
         third = second + groups * GROUP_WIDTH
         end = third + aggregates * TABLE_WIDTH
-        evaluate_stream(
-            ints_at(address, start, capacity),
-            ints_at(address, start + 2 * capacity, capacity * words).view(np.uint64).reshape(capacity, words),
-            ints_at(address, start + (2 + words) * capacity, capacity * columns).reshape(columns, capacity),
-            head[COUNT],
-            ints_at(address, HEAD, folds * FOLD_WIDTH).reshape(folds, FOLD_WIDTH),
-            head[FOLDED_FIRST],
-            parts[tables:second].reshape(spans, SPAN_WIDTH),
-            parts[second:third].reshape(groups, GROUP_WIDTH),
-            parts[third:end].reshape(aggregates, TABLE_WIDTH),
-            t,
-            row if index == stream else -1,
-            scratch,
-            out,
-        )
+        time = ints_at(address, start, capacity)
+        mask = ints_at(address, start + 2 * capacity, capacity * words).view(np.uint64).reshape(capacity, words)
+        cols = ints_at(address, start + (2 + words) * capacity, capacity * columns).reshape(columns, capacity)
+        n, first = head[COUNT], head[FOLDED_FIRST]
+        fold = ints_at(address, HEAD, folds * FOLD_WIDTH).reshape(folds, FOLD_WIDTH)
+        windows = parts[tables:second].reshape(spans, SPAN_WIDTH)
+        passes = parts[second:third].reshape(groups, GROUP_WIDTH)
+        table = parts[third:end].reshape(aggregates, TABLE_WIDTH)
+        skip = row if index == stream else -1
+        if n > SUMMARIZED and head[SUMMARY] != 0:
+            memory = ints_at(head[SUMMARY], 0, ints_at(head[SUMMARY], 0, tree.HEAD)[tree.SIZE])
+            evaluate_summarized(time, mask, cols, n, fold, first, windows, passes, table, memory, t, skip, scratch, out)
+        else:
+            evaluate_stream(time, mask, cols, n, fold, first, windows, passes, table, t, skip, scratch, out)
         tables = end
 
 
@@ -211,6 +213,9 @@ def _insert(row: Ints, address: int, values: Ints) -> tuple[int, int]:
     for column in range(columns):
         block[(2 + words + column) * capacity + at] = values[value + words + column]
     head[COUNT] = n + 1
+    if head[SUMMARY] != 0:
+        summary = ints_at(head[SUMMARY], 0, tree.HEAD)
+        summary[tree.BUILT] = min(summary[tree.BUILT], at >> tree.BLOCK_BITS)
     return at, block[0]
 
 

@@ -46,7 +46,7 @@ def first_after(time: IntArray, low: int, high: int, moment: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _resolve(time: IntArray, n: int, folded_first: int, spans: IntArray, t: int, skip: int, rows: IntArray) -> None:
+def resolve(time: IntArray, n: int, folded_first: int, spans: IntArray, t: int, skip: int, rows: IntArray) -> None:
     """Write for each span at ``rows`` its rows [low, high), the row to skip, and the stream's first event's time."""
     high = first_after(time, 0, n, t)
     for span in range(spans.shape[0]):
@@ -71,7 +71,7 @@ def _resolve(time: IntArray, n: int, folded_first: int, spans: IntArray, t: int,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pass_level(
+def pass_level(
     time: IntArray,
     mask: MaskArray,
     cols: IntArray,
@@ -83,6 +83,7 @@ def _pass_level(
     rows: IntArray,
     at: int,
 ) -> None:
+    """Write at ``rows[at:]`` a group of a level."""
     kind = groups[group, oc.G_KIND]
     span = groups[group, oc.G_SPAN]
     condition = groups[group, oc.G_CONDITION]
@@ -103,7 +104,7 @@ def _pass_level(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pass_rows(
+def pass_rows(
     time: IntArray,
     mask: MaskArray,
     cols: IntArray,
@@ -115,6 +116,7 @@ def _pass_rows(
     at: int,
     free: int,
 ) -> None:
+    """Write at ``rows[at:]`` a group that needs each row again, or the observed event's own value."""
     kind = groups[group, oc.G_KIND]
     condition = groups[group, oc.G_CONDITION]
     column = groups[group, oc.G_COLUMN]
@@ -182,6 +184,17 @@ def _value(table: IntArray, item: int, first: int, at: int, second: int, t: int,
     return each_value(op, rows, at, scale)
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def finish_table(groups: IntArray, table: IntArray, base: int, t: int, rows: IntArray, out: FloatArray) -> None:
+    """Write a stream's aggregates from its groups' rows, which begin at ``rows[base:]``, and its spans before them."""
+    for item in range(table.shape[0]):
+        group = table[item, oc.T_GROUP]
+        at = base + group * oc.ROW_WIDTH
+        second = base + table[item, oc.T_SECOND] * oc.ROW_WIDTH
+        first = rows[groups[group, oc.G_SPAN] * oc.SPAN_WIDTH + oc.S_FIRST]
+        out[table[item, oc.T_OUT]] = canonical(_value(table, item, first, at, second, t, rows))
+
+
 _INTS1 = types.Array(types.int64, 1, "C", readonly=True)
 _INTS2 = types.Array(types.int64, 2, "C", readonly=True)
 _MASK = types.Array(types.uint64, 2, "C", readonly=True)
@@ -238,7 +251,7 @@ def evaluate_stream(
         scratch: int64[≥ `BoundStream.scratch_size(n)`], overwritten.
         out: float64[aggregates of the program]; the stream's are written.
     """
-    _resolve(time, n, folded_first, spans, t, skip, scratch)
+    resolve(time, n, folded_first, spans, t, skip, scratch)
     base = spans.shape[0] * oc.SPAN_WIDTH
     free = base + groups.shape[0] * oc.ROW_WIDTH
     for group in range(groups.shape[0]):
@@ -254,12 +267,7 @@ def evaluate_stream(
             if groups[group, oc.G_FOLD] >= 0:
                 merge_before(folds, groups[group, oc.G_FOLD], scratch, at)
         elif kind in (oc.LEVEL, oc.LEVEL_BELOW, oc.LEVEL_NOW):
-            _pass_level(time, mask, cols, folds, spans, groups, group, t, scratch, at)
+            pass_level(time, mask, cols, folds, spans, groups, group, t, scratch, at)
         else:
-            _pass_rows(time, mask, cols, groups, group, t, skip, scratch, at, free)
-    for item in range(table.shape[0]):
-        group = table[item, oc.T_GROUP]
-        at = base + group * oc.ROW_WIDTH
-        second = base + table[item, oc.T_SECOND] * oc.ROW_WIDTH
-        first = scratch[groups[group, oc.G_SPAN] * oc.SPAN_WIDTH + oc.S_FIRST]
-        out[table[item, oc.T_OUT]] = canonical(_value(table, item, first, at, second, t, scratch))
+            pass_rows(time, mask, cols, groups, group, t, skip, scratch, at, free)
+    finish_table(groups, table, base, t, scratch, out)

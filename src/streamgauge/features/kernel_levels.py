@@ -45,7 +45,7 @@ def carried(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(rows: NDArray[np.int64], at: int, value: int, older: int, newer: int) -> None:
+def weigh(rows: NDArray[np.int64], at: int, value: int, older: int, newer: int) -> None:
     """Add a value that held from age ``older`` to age ``newer``, in seconds."""
     weight = older - newer
     total = add((rows[at + SUM_HIGH], rows[at + SUM_LOW]), product(value, weight))
@@ -93,12 +93,12 @@ def level(
         now = time[row]
         age = (t - now) // 1_000_000
         if held != NULL and now != since:
-            _weigh(rows, at, held, start, age)
+            weigh(rows, at, held, start, age)
         held = cols[column, row]
         since = now
         start = age
     if held != NULL:
-        _weigh(rows, at, held, start, 0)
+        weigh(rows, at, held, start, 0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

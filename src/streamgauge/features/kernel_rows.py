@@ -7,7 +7,7 @@ from numba import njit, uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
-from streamgauge.features.int128 import add, mul, product, sub, wide
+from streamgauge.features.int128 import Int128, add, mul, product, sub, wide
 from streamgauge.features.kernel_moments import keeps
 from streamgauge.features.opcodes import (
     COUNT,
@@ -120,6 +120,20 @@ def gap_median(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def finish_slope(
+    count: int, sum_x: int, sum_y: int, sum_xy: Int128, sum_xx: Int128, rows: NDArray[np.int64], at: int
+) -> None:
+    """Write at ``rows[at:]`` CROSS nΣxy − ΣxΣy, SQUARES nΣx² − (Σx)² and COUNT, 0 where the slope is null."""
+    cross = sub(mul(wide(count), sum_xy), product(sum_x, sum_y))
+    squares = sub(mul(wide(count), sum_xx), product(sum_x, sum_x))
+    rows[at + COUNT] = 1 if count > 1 and squares != (0, 0) else 0
+    rows[at + CROSS_HIGH] = cross[0]
+    rows[at + CROSS_LOW] = cross[1]
+    rows[at + SQUARES_HIGH] = squares[0]
+    rows[at + SQUARES_LOW] = squares[1]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def slope(
     time: NDArray[np.int64],
     mask: NDArray[np.uint64],
@@ -154,13 +168,7 @@ def slope(
         sum_xy = add(sum_xy, product(x, y))
         sum_xx = add(sum_xx, product(x, x))
         count += 1
-    cross = sub(mul(wide(count), sum_xy), product(sum_x, sum_y))
-    squares = sub(mul(wide(count), sum_xx), product(sum_x, sum_x))
-    rows[at + COUNT] = 1 if count > 1 and squares != (0, 0) else 0
-    rows[at + CROSS_HIGH] = cross[0]
-    rows[at + CROSS_LOW] = cross[1]
-    rows[at + SQUARES_HIGH] = squares[0]
-    rows[at + SQUARES_LOW] = squares[1]
+    finish_slope(count, sum_x, sum_y, sum_xy, sum_xx, rows, at)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

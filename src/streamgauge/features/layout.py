@@ -21,6 +21,7 @@ from streamgauge.errors import DefinitionError
 from streamgauge.features.conditions import compile_conditions, run_conditions, words_of
 from streamgauge.features.opcodes import FOLD_WIDTH
 from streamgauge.features.program import FeatureProgram, needed_of
+from streamgauge.features.summary import node_kinds
 
 LAYOUT_VERSION: Final = 1
 """Raised by any change of what a state keeps under an equal layout."""
@@ -56,6 +57,7 @@ class StreamLayout:
         fold_table: int64[folds, 2]: condition and column of each accumulator.
         code: The conditions' code, and `sets` the value sets it refers to.
         sets: int64[v].
+        nodes: int64[k, 4], the kinds of nodes that summarize a great many events.
     """
 
     stream: StreamSpec
@@ -67,6 +69,7 @@ class StreamLayout:
     fold_table: IntArray = field(compare=False, repr=False)
     code: IntArray = field(compare=False, repr=False)
     sets: IntArray = field(compare=False, repr=False)
+    nodes: IntArray = field(compare=False, repr=False)
 
     @classmethod
     def of(cls, stream: StreamSpec, aggregates: Sequence[AggregateSpec]) -> StreamLayout:
@@ -96,6 +99,12 @@ class StreamLayout:
             fold_table=np.array([(fold.condition, fold.column) for fold in folds], np.int64).reshape(-1, 2),
             code=code,
             sets=sets,
+            nodes=node_kinds(
+                aggregates,
+                lambda agg: (agg.where, part_of(agg)) if agg.kind == "share" else (agg.where,),
+                lambda tree: -1 if tree is None else number[tree],
+                lambda name: -1 if name is None else place[name],
+            ),
         )
 
     @property

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
-from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, address_of, new_block
+from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMMARY, address_of, new_block
 from streamgauge.features.identity import Entry
 from streamgauge.features.kernel_moments import fold_events
+from streamgauge.features.kernel_tree import SUMMARIZED
 from streamgauge.features.opcodes import FOLD_WIDTH
+from streamgauge.features.summary import invalidate, new_summary
 
 if TYPE_CHECKING:
     from streamgauge.features.block import Ints
@@ -40,6 +42,7 @@ class StreamState:
         block: The memory of the columns (`streamgauge.features.block`); `time`, `sequence`, `mask`, `cols` and `folds`
             are views of it.
         address: Where it lies.
+        summary: What summarizes the events, where there is room for a great many; in memory only.
         ids: The ids of the newest live events.
         hidden: How many live events are before those: their ids are forgotten.
         fresh: The digests of the ids among them that came once, as an insert.
@@ -67,6 +70,7 @@ class StreamState:
         "newest",
         "newest_key",
         "sequence",
+        "summary",
         "sweep_at",
         "time",
     )
@@ -110,7 +114,8 @@ class StreamState:
     @property
     def nbytes(self) -> int:
         """About how many bytes the columns and ids take."""
-        return self.block.nbytes + _AN_ID * (len(self.ids) + len(self.entries))
+        summary = 0 if self.summary is None else self.summary.nbytes
+        return self.block.nbytes + summary + _AN_ID * (len(self.ids) + len(self.entries))
 
     @property
     def answers_from(self) -> int:
@@ -162,6 +167,7 @@ class StreamState:
         self.mask[at] = mask
         self.cols[:, at] = values
         self.block[COUNT] = n + 1
+        self._changed(at)
         self.inserted(event_id, at, event_time, sequence)
 
     def inserted(self, event_id: str, at: int, event_time: int, sequence: int) -> None:
@@ -202,6 +208,7 @@ class StreamState:
             row[at : n - 1] = row[at + 1 : n]
         self.cols[:, at : n - 1] = self.cols[:, at + 1 : n]
         self.block[COUNT] = n - 1
+        self._changed(at)
 
     def fold(self, known_us: int, at_least: int) -> None:
         """Fold the events that no window and no record can reach any more, once there are enough of them.
@@ -269,7 +276,13 @@ class StreamState:
             row[:left] = row[count:n]
         self.cols[:, :left] = self.cols[:, count:n]
         self.block[COUNT] = left
+        self._changed(0)
         self.hidden -= count
+
+    def _changed(self, row: int) -> None:
+        """Tell the summary that the events from a row on are no longer what they were."""
+        if self.summary is not None:
+            invalidate(self.summary, row)
 
     def _place(self, event_id: str, event_time: int, sequence: int) -> int:
         """Return where an event belongs by (event time, sequence, id); text sorts as its UTF-8 bytes do."""
@@ -297,6 +310,10 @@ class StreamState:
         words, columns, folds = (1, 0, 0) if self.layout is None else shape_of(self.layout)
         self.block, self.address = block, address_of(block)
         capacity, start = int(block[CAPACITY]), HEAD + folds * FOLD_WIDTH
+        self.summary: Ints | None = None
+        if self.layout is not None and capacity > SUMMARIZED and len(self.layout.nodes):
+            self.summary = new_summary(self.layout.nodes, capacity)
+        block[SUMMARY] = 0 if self.summary is None else address_of(self.summary)
         self.folds = block[HEAD:start].reshape(folds, FOLD_WIDTH)
         self.time, self.sequence = block[start : start + capacity], block[start + capacity : start + 2 * capacity]
         masks = start + 2 * capacity

@@ -1,0 +1,199 @@
+"""The window kernel over summaries: the rows at a window's edges, and the nodes of the blocks in between."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streamgauge.definitions.schema import NULL
+from streamgauge.features import opcodes as oc
+from streamgauge.features.kernel import finish_table, first_after, pass_level, pass_rows, resolve
+from streamgauge.features.kernel_aged import pass_aged
+from streamgauge.features.kernel_each import kept_steps, summarize
+from streamgauge.features.kernel_moments import merge_before, moments
+from streamgauge.features.kernel_nodes import NODE_WIDTH
+from streamgauge.features.kernel_tree import (
+    BLOCK_BITS,
+    BUILT,
+    HEAD,
+    KIND_WIDTH,
+    KINDS,
+    LEVELS,
+    NODES,
+    build_nodes,
+    carried_value,
+    gather,
+)
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint64]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pass_each(
+    time: Ints,
+    mask: Words,
+    cols: Ints,
+    own: Ints,
+    span: Ints,
+    t: int,
+    nodes: Ints,
+    levels: Ints,
+    blocks: int,
+    spare: Ints,
+    total: Ints,
+    rows: Ints,
+    at: int,
+    free: int,
+) -> None:
+    """Reduce each step from its own rows and blocks, then summarize."""
+    reduce, width, column = own[oc.G_REDUCE], own[oc.G_STEP], own[oc.G_COLUMN]
+    steps = kept_steps(own[oc.G_EXTRA], width, t, span[oc.S_FIRST], own[oc.G_FEED])
+    high = span[oc.S_HIGH]
+    for step in range(steps):
+        low = first_after(time, span[oc.S_LOW], high, t - (step + 1) * width)
+        skip, condition = span[oc.S_SKIP], own[oc.G_CONDITION]
+        gather(oc.MOMENTS, time, mask, cols, low, high, skip, condition, column, nodes, levels, blocks, spare, total)
+        high = low
+        value = total[oc.SUM] if column >= 0 else total[oc.COUNT]
+        if reduce == oc.STEP_MIN:
+            value = total[oc.LEAST]
+        elif reduce == oc.STEP_MAX:
+            value = total[oc.GREATEST]
+        elif reduce == oc.STEP_FIRST:
+            value = total[oc.FIRST]
+        elif reduce == oc.STEP_LAST:
+            value = total[oc.LAST]
+        rows[free + step] = value
+        rows[free + oc.MAX_STEPS + step] = 1 if reduce == oc.STEP_SUM or total[oc.COUNT] > 0 else 0
+    summarize(steps, own[oc.G_THRESHOLD], rows, at, free)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _find_kind(kinds: Ints, own: Ints) -> int:
+    """Return the number of the nodes that serve a group, -1 if none do."""
+    kind, threshold = own[oc.G_KIND], 0
+    if kind == oc.EACH or kind == oc.LEVEL_NOW:
+        if own[oc.G_REDUCE] == oc.STEP_DISTINCT:
+            return -1
+        kind = oc.MOMENTS
+    elif kind == oc.LEVEL_BELOW:
+        threshold = own[oc.G_THRESHOLD]
+    for number in range(len(kinds)):
+        if (
+            kinds[number, 0] == kind
+            and kinds[number, 1] == own[oc.G_CONDITION]
+            and kinds[number, 2] == own[oc.G_COLUMN]
+            and kinds[number, 3] == threshold
+        ):
+            return number
+    return -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _scan(
+    time: Ints,
+    mask: Words,
+    cols: Ints,
+    folds: Ints,
+    spans: Ints,
+    groups: Ints,
+    group: int,
+    t: int,
+    skip: int,
+    rows: Ints,
+    at: int,
+    free: int,
+) -> None:
+    """Look at each row of a group that no nodes serve."""
+    own = groups[group]
+    if own[oc.G_KIND] == oc.MOMENTS:
+        span = own[oc.G_SPAN] * oc.SPAN_WIDTH
+        low, high, left_out = rows[span + oc.S_LOW], rows[span + oc.S_HIGH], rows[span + oc.S_SKIP]
+        moments(time, mask, cols, low, high, left_out, own[oc.G_CONDITION], own[oc.G_COLUMN], rows, at)
+        if own[oc.G_FOLD] >= 0:
+            merge_before(folds, own[oc.G_FOLD], rows, at)
+    elif own[oc.G_KIND] == oc.LEVEL or own[oc.G_KIND] == oc.LEVEL_BELOW or own[oc.G_KIND] == oc.LEVEL_NOW:
+        pass_level(time, mask, cols, folds, spans, groups, group, t, rows, at)
+    else:
+        pass_rows(time, mask, cols, groups, group, t, skip, rows, at, free)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def evaluate_summarized(
+    time: Ints,
+    mask: Words,
+    cols: Ints,
+    n: int,
+    folds: Ints,
+    folded_first: int,
+    spans: Ints,
+    groups: Ints,
+    table: Ints,
+    memory: Ints,
+    t: int,
+    skip: int,
+    scratch: Ints,
+    out: NDArray[np.float64],
+) -> None:
+    """Compute what `streamgauge.features.kernel.evaluate_stream` does, with the same bits.
+
+    Args:
+        time: As there, like all that is not named here.
+        mask: As there.
+        cols: As there.
+        n: As there.
+        folds: As there.
+        folded_first: As there.
+        spans: As there.
+        groups: As there.
+        table: As there.
+        memory: int64[s], a summary of the rows (`streamgauge.features.summary`); what it lacks is built.
+        t: As there.
+        skip: As there.
+        scratch: As there.
+        out: As there.
+    """
+    kinds = memory[HEAD : HEAD + memory[KINDS] * KIND_WIDTH].reshape(memory[KINDS], KIND_WIDTH)
+    start = HEAD + kinds.size + memory[LEVELS]
+    levels = memory[HEAD + kinds.size : start]
+    size = memory[KINDS] * memory[NODES] * NODE_WIDTH
+    nodes = memory[start : start + size].reshape(memory[KINDS], memory[NODES], NODE_WIDTH)
+    blocks = n >> BLOCK_BITS
+    if blocks > memory[BUILT]:
+        build_nodes(time, mask, cols, kinds, levels, memory[BUILT], blocks, nodes)
+        memory[BUILT] = blocks
+    resolve(time, n, folded_first, spans, t, skip, scratch)
+    base = len(spans) * oc.SPAN_WIDTH
+    free = base + len(groups) * oc.ROW_WIDTH
+    spare, total, hold = np.empty(NODE_WIDTH, np.int64), np.empty(NODE_WIDTH, np.int64), np.empty(3, np.int64)
+    for group in range(len(groups)):
+        own = groups[group]
+        kind, at = own[oc.G_KIND], base + group * oc.ROW_WIDTH
+        span = scratch[own[oc.G_SPAN] * oc.SPAN_WIDTH : (own[oc.G_SPAN] + 1) * oc.SPAN_WIDTH]
+        number = _find_kind(kinds, own)
+        if number < 0:
+            _scan(time, mask, cols, folds, spans, groups, group, t, skip, scratch, at, free)
+            continue
+        tree = nodes[number]
+        if kind == oc.EACH:
+            _pass_each(time, mask, cols, own, span, t, tree, levels, blocks, spare, total, scratch, at, free)
+        elif kind == oc.LEVEL_NOW:
+            held = carried_value(mask, cols, span[oc.S_HIGH], span[oc.S_SKIP], own, folds, tree, levels, blocks)
+            scratch[at + oc.COUNT] = 0 if held == NULL else 1
+            scratch[at + oc.LAST] = held
+        elif kind == oc.MOMENTS or kind == oc.GAPS:
+            condition, column = own[oc.G_CONDITION], own[oc.G_COLUMN]
+            low, high, left_out = span[oc.S_LOW], span[oc.S_HIGH], span[oc.S_SKIP]
+            gather(kind, time, mask, cols, low, high, left_out, condition, column, tree, levels, blocks, spare, total)
+            if kind == oc.GAPS:
+                total[oc.SUM] = total[oc.LAST_TIME] - total[oc.FIRST_TIME]
+                total[oc.COUNT] = max(0, total[oc.COUNT] - 1)
+            scratch[at : at + oc.FOLD_WIDTH] = total[: oc.FOLD_WIDTH]
+            if kind == oc.MOMENTS and own[oc.G_FOLD] >= 0:
+                merge_before(folds, own[oc.G_FOLD], scratch, at)
+        else:
+            width = spans[own[oc.G_SPAN], 1]
+            pass_aged(time, mask, cols, folds, own, span, width, t, tree, levels, blocks, hold, total, scratch, at)
+    finish_table(groups, table, base, t, scratch, out)
