@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from streamgauge.app.answers import ImportAnswer, IngestAnswer, Refused
 from streamgauge.app.engine import Submission
 from streamgauge.events.record import Record
+from streamgauge.features.decode import SchemaBook
+from streamgauge.features.judging import Judged
 from streamgauge.features.rebuild import rebuild_store
 from streamgauge.log.port import Quarantined
 
@@ -34,6 +36,8 @@ CHUNK: Final = 4_096
 
 _UNDER_WAY: Final = 3
 _SLICE: Final = 512
+_JUDGED: Final = 4_096
+"""Entities of a slice, where states are built and where only contradictions are looked for."""
 _SHOWN: Final = 100
 
 
@@ -267,14 +271,17 @@ class _Totals:
 def rebuild_pending(applier: Applier, log: Log, workers: int) -> int:
     """Rebuild a slice of the pending entities up to the applied position; return how many.
 
-    While no model is served nothing reads a state: then they are dropped, and come back from the log when needed. Only
-    the applying thread may call it.
+    While no model is served nothing reads a state: then they are dropped, and come back from the log when needed; what
+    contradicts an earlier record is still found. Only the applying thread may call it.
     """
     if not applier.live.models:
-        dropped = sorted(applier.pending)
+        dropped = sorted(applier.pending)[:_JUDGED]
+        book = SchemaBook(log.schema)
+        for batch in log.read_columns(dropped, applier.applied):
+            applier.quarantine(Judged.of(batch, book).rejected_records(book))
         applier.store.delete(dropped)
         applier.states.stored(dropped)
-        applier.pending.clear()
+        applier.pending.difference_update(dropped)
         return len(dropped)
     chosen = sorted(applier.pending)[:_SLICE]
     if chosen:

@@ -9,11 +9,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streamgauge.features.batch_rows import BatchRows
 from streamgauge.features.timeline import Identities
 
 if TYPE_CHECKING:
     from streamgauge.events.batch import RecordBatch
     from streamgauge.events.cells import Bytes, Cells, Ints
+    from streamgauge.events.record import Record
     from streamgauge.features.decode import SchemaBook
     from streamgauge.features.identity import Verdict
 
@@ -110,6 +112,11 @@ class Judged:
         if self.rejected:
             keep[list(self.rejected)] = False
         return np.flatnonzero(keep)
+
+    def rejected_records(self, book: SchemaBook) -> list[tuple[Record, Verdict]]:
+        """Return the records that were not applied, and their verdicts."""
+        records = BatchRows(self.batch, np.array(list(self.rejected), np.int64), book)
+        return list(zip(records, (self.rejected[row] for row in sorted(self.rejected)), strict=True))
 
     def first_rows(self, stream: str, owner: Ints, ids: Cells) -> Ints:
         """Return the first row of each (entity, id) of a stream, -1 where there is none, int64[m]."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from streamgauge.definitions.roles import role_of
 from streamgauge.errors import StateDamaged
 from streamgauge.features.batch_build import StateFiller
-from streamgauge.features.batch_rows import BatchRows
 from streamgauge.features.chunks import CHUNK_RECORDS, batches_of, in_order
 from streamgauge.features.codec import check_state
 from streamgauge.features.decode import SchemaBook
@@ -86,8 +83,7 @@ def rebuild_store(  # noqa: PLR0913 - what is rebuilt, and who is told of what
             states |= {
                 name: filler.fill(EntityState(layout), number).encode() for number, name in enumerate(timeline.entities)
             }
-            records = BatchRows(part, np.array(list(judged.rejected), np.int64), book)
-            rejected += zip(records, (judged.rejected[row] for row in sorted(judged.rejected)), strict=True)
+            rejected += judged.rejected_records(book)
         return states, rejected
 
     done = 0

@@ -36,6 +36,7 @@ WITH RECURSIVE keys (entity) AS (
     UNION ALL SELECT (SELECT min(entity) FROM records WHERE entity > keys.entity) FROM keys WHERE entity IS NOT NULL
 ) SELECT entity FROM keys WHERE entity IS NOT NULL AND entity < :last
 """
+_COUNT_ENTITIES: Final = f"SELECT count(*) FROM ({_NEXT_ENTITY} LIMIT :most)"  # noqa: S608 - the query above
 _decode_spec: Final = msgspec.json.Decoder(StreamSpec).decode
 
 
@@ -154,6 +155,11 @@ class LogReader:
         first, last = ("", "\U0010ffff") if role is None else (f"{role}:", f"{role};")
         return [key for (key,) in self.rows(_NEXT_ENTITY, {"first": first, "last": last})]
 
+    def count_entities(self, most: int) -> int:
+        """Return how many entities there are, or ``most`` if they are more."""
+        found = self.rows(_COUNT_ENTITIES, {"first": "", "last": "\U0010ffff", "most": most})
+        return int(found[0][0])
+
     def quarantined(
         self,
         *,
@@ -235,7 +241,7 @@ class LogReader:
             self._load_schemas()  # another reader may have seen a schema first
             return [record_of(position, entity, body, self._streams) for position, entity, body in rows]
 
-    def rows(self, query: str, values: Sequence[str | int] | dict[str, str] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, values: Sequence[str | int] | dict[str, str | int] = ()) -> list[tuple[Any, ...]]:
         """Return the rows that a query finds, on this thread's connection."""
         with failures_named(self._path):
             return self._connection().execute(query, values).fetchall()

@@ -57,30 +57,27 @@ class LogSweeper:
         if not rows:
             return
         wanted = None if names is None else sorted({name for name in names if behind is None or name > behind})
-        if wanted is not None and len(wanted) <= SEARCHED_AT_ONCE:
-            yield from self._searched(wanted, after, cut)
-        elif rows <= ROWS_AT_ONCE:
-            yield from self._scanned(None if wanted is None else frozenset(wanted), (after, cut), behind, None)
-        else:
-            yield from self._by_range(wanted, (after, cut), behind, rows)
-
-    def _by_range(
-        self, wanted: list[str] | None, cut: tuple[int, int], behind: str | None, rows: int
-    ) -> Iterator[RecordBatch]:
-        """Yield the entities of a log that is too long for one reading."""
-        every = [name for name in self._reader.entities(None) if behind is None or name > behind]
-        scans = wanted is None or (len(wanted) * 2 >= len(every) and rows <= SCANNED_AT_MOST)
-        keys = every if wanted is None else wanted
-        at_once = max(1, len(every) * ROWS_AT_ONCE // rows)
-        if not scans:
-            for start in range(0, len(keys), SEARCHED_AT_ONCE):
-                yield from self._searched(keys[start : start + SEARCHED_AT_ONCE], *cut)
+        if wanted is not None and not self._most(wanted, rows):
+            for start in range(0, len(wanted), SEARCHED_AT_ONCE):
+                yield from self._searched(wanted[start : start + SEARCHED_AT_ONCE], after, cut)
             return
         some = None if wanted is None else frozenset(wanted)
+        if rows <= ROWS_AT_ONCE:
+            yield from self._scanned(some, (after, cut), behind, None)
+            return
+        every = [name for name in self._reader.entities(None) if behind is None or name > behind]
+        keys = every if wanted is None else wanted
+        at_once = max(1, len(every) * ROWS_AT_ONCE // rows)
         for start in range(0, len(keys), at_once):
             last = keys[min(start + at_once, len(keys)) - 1]
-            yield from self._scanned(some, cut, behind, last)
+            yield from self._scanned(some, (after, cut), behind, last)
             behind = last
+
+    def _most(self, names: Sequence[str], rows: int) -> bool:
+        """Return whether names are so many of the entities that reading all rows through is quicker."""
+        if len(names) <= SEARCHED_AT_ONCE or rows > SCANNED_AT_MOST:
+            return False
+        return self._reader.count_entities(2 * len(names) + 1) <= 2 * len(names)
 
     def _searched(self, names: Sequence[str], after: int, cut: int) -> Iterator[RecordBatch]:
         """Yield some entities' records: the index names rows, which are then read in order of position."""
