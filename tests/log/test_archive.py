@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from streamgauge.adapters.parquet.segments import ParquetSegments
+from streamgauge.adapters.parquet.segments import ParquetSegment, ParquetSegments
 from streamgauge.adapters.sqlite import archived_log, stretch
 from streamgauge.adapters.sqlite.archived_log import ArchivedLog
 from streamgauge.adapters.sqlite.log import SqliteLog
@@ -403,4 +403,20 @@ def test_an_entity_that_is_ahead_of_the_clock_is_known_from_the_archive(folder: 
     answers = log.append([movement("b", "ahead"), movement("b", "A-1"), movement("b", "new")], now)
     assert [r.accepted_at for r in answers if isinstance(r, Record)] == [ahead, now, now]
     assert log.check() == EVENTS + 44
+    log.close()
+
+
+def test_reading_an_entity_that_was_never_sealed_opens_no_row_group(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(folder)
+    log.read_entity("account:nobody")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(ParquetSegment, "_read", refuse)
+    assert log.read_entity("account:A-3") == log.read_entity("account:never") == []
+    with pytest.raises(AssertionError):
+        log.read_entity("account:A-1")
     log.close()

@@ -28,8 +28,9 @@ class IdFilter:
     Args:
         keys: uint64[n], ascending.
 
-    >>> IdFilter(np.array([1, 7], np.uint64)).may_hold("account:A", "m-1")
-    False
+    >>> found = IdFilter(np.array([1, 7], np.uint64))
+    >>> found.may_hold("account:A", "m-1"), found.may_hold_entity("account:A")
+    (False, False)
     """
 
     def __init__(self, keys: Keys) -> None:
@@ -54,6 +55,12 @@ class IdFilter:
         key = np.uint64((zlib.crc32(entity.encode()) << 32) | zlib.crc32(event_id.encode()))
         at = int(np.searchsorted(self.keys, key))
         return at < len(self.keys) and bool(self.keys[at] == key)
+
+    def may_hold_entity(self, entity: str) -> bool:
+        """Return False where there is surely no event of an entity."""
+        first = zlib.crc32(entity.encode()) << 32
+        at = int(np.searchsorted(self.keys, np.uint64(first)))
+        return at < len(self.keys) and int(self.keys[at]) >> 32 == first >> 32
 
     @classmethod
     def write(cls, segment: Path, parts: Sequence[Keys]) -> None:

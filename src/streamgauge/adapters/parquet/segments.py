@@ -44,6 +44,7 @@ LABEL: Final = b"streamgauge"
 _FORMAT: Final = 1
 _READ: Final = 2**22
 _SHOWN: Final = 200
+_FILTERED: Final = 256
 
 
 class _Label(msgspec.Struct):
@@ -167,6 +168,8 @@ class ParquetSegment:
 
     def sweep(self, names: Collection[str] | None = None, after: str | None = None) -> Iterator[RecordBatch]:
         """Yield its records in order of (entity, position) (see `SegmentReader.sweep`)."""
+        if names is not None and len(names) <= _FILTERED:  # of entities it knows nothing of, nothing is read
+            names = [name for name in names if self._filter().may_hold_entity(name)]
         groups = self._groups_of(sorted(names)) if names is not None else list(range(len(self._label.first_keys)))
         if after is not None:
             groups = groups[bisect_left(groups, max(bisect_right(self._label.first_keys, after) - 1, 0)) :]
@@ -201,12 +204,7 @@ class ParquetSegment:
 
     def may_hold(self, entity: str, event_id: str) -> bool:
         """Return False where it surely holds no event of an entity with an id."""
-        with self._using:
-            if self._ids is None:
-                self._ids = IdFilter.read(self._path, self.segment.rows)
-        if self._ids is None:
-            self._ids = IdFilter.of([IdFilter.keys_of(batch) for batch in self.sweep()])
-        return self._ids.may_hold(entity, event_id)
+        return self._filter().may_hold(entity, event_id)
 
     def entities(self, role: str | None) -> list[str]:
         """Return the keys of its entities (of one role), sorted."""
@@ -248,6 +246,13 @@ class ParquetSegment:
         """Release the file."""
         with self._using:
             self._file.close()
+
+    def _filter(self) -> IdFilter:
+        if self._ids is None:
+            # Made twice where two threads ask at once; it is the same.
+            found = IdFilter.read(self._path, self.segment.rows)
+            self._ids = found or IdFilter.of([IdFilter.keys_of(batch) for batch in self.sweep()])
+        return self._ids
 
     def _opened(self) -> Any:  # noqa: ANN401 - pyarrow ships no types
         return pq.ParquetFile(
