@@ -25,7 +25,8 @@ NOTES = (
     matrix: grouping by account and ordering by event time are in it, for all.""",
     """With late events only we answer what was known at each event's arrival. The peers know one clock: their times are
     for the easier question, as of the event time with everything known.""",
-    """From the log: reading records from SQLite, checking them, judging identity, decoding, then the same. CPU: the
+    """From the log: reading records from the archive and the tail (as much of each as the settings leave), checking
+    each, judging identity, decoding, then the same. CPU: the
     processor seconds of all threads, which other work on the machine disturbs less.""",
 )
 _MIB = 2**20

@@ -10,13 +10,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.payments import BOUND, KINDS, LAYOUT, STREAM, Payments
+from streamgauge.adapters.parquet.segments import ParquetSegments
+from streamgauge.adapters.sqlite.archived_log import ArchivedLog
 from streamgauge.adapters.sqlite.log import SqliteLog
+from streamgauge.app.settings import LogSettings
 from streamgauge.events.frames import validate_import
 from streamgauge.features.backfill import Requests, backfill
 from streamgauge.features.chunks import in_order
 from streamgauge.features.history import features_of
 from streamgauge.features.ordering import group_rows
 from streamgauge.features.timeline import StreamTimeline, Timeline
+from streamgauge.log.archive import Archive
 
 Floats = NDArray[np.float64]
 _CHUNK = 50_000
@@ -83,11 +87,12 @@ def write_log(payments: Payments, folder: Path) -> SqliteLog:
     checked = validate_import(frame, STREAM, known_at="known_at")
     if checked.rejected:
         raise ValueError(f"The log refuses a payment: {checked.rejected[0]}")
-    log = SqliteLog(folder / "log.sqlite")
+    log = ArchivedLog(folder / "log.sqlite", Archive(folder / "archive", ParquetSegments))
     log.register_schema(STREAM)
     now = int(payments.known_at.max())
     for low in range(0, len(payments), _BATCH):
         log.append(checked.records[low : low + _BATCH], now)
+    log.seal(LogSettings().tail, LogSettings().seal)
     return log
 
 
