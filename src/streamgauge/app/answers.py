@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -22,8 +23,14 @@ def iso(moment_us: int) -> str:
     >>> iso(-62_135_596_800_000_000)
     '0001-01-01T00:00:00.000000Z'
     """
-    moment = _EPOCH + timedelta(microseconds=moment_us)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    whole, rest = divmod(moment_us, 1_000_000)
+    return f"{_to_the_second(whole)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _to_the_second(whole: int) -> str:
+    """Write a moment in whole seconds; those of one answer, and of many, share it."""
+    return (_EPOCH + timedelta(seconds=whole)).replace(tzinfo=None).isoformat()
 
 
 def seconds(duration_us: int) -> float:

@@ -126,6 +126,7 @@ class Metrics:
             "streamgauge_freshness_seconds", "Time from an event's acceptance to its scores being readable.", _FINE
         )
         self.registry.register(self._freshness)
+        self._outcomes: dict[str, Counter] = {}
         self._decisions = self._counter("decisions", "Decisions recorded.", "outcome")
         self._record = self._histogram("record_seconds", "Time to record a group of decisions durably.", _FINE)
         self._decision = self._histogram("decision_seconds", "Time from a request to its durable decision.", _FINE)
@@ -172,7 +173,10 @@ class Metrics:
 
     def decided(self, outcome: str, seconds: float) -> None:
         """Observe a recorded decision."""
-        self._decisions.labels(outcome).inc()
+        found = self._outcomes.get(outcome)
+        if found is None:
+            found = self._outcomes[outcome] = self._decisions.labels(outcome)
+        found.inc()
         self._decision.observe(seconds)
 
     def recorded(self, seconds: float) -> None:

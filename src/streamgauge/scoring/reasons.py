@@ -131,7 +131,11 @@ def nearest_below(pd: Floats, approve_below: float | None, rows: int = BASELINE_
 
 
 def principal_reasons(
-    names: Sequence[str], codes: Sequence[ReasonCode], differences: Floats, nulls: npt.NDArray[np.bool_]
+    names: Sequence[str],
+    codes: Sequence[ReasonCode],
+    differences: Floats,
+    nulls: npt.NDArray[np.bool_],
+    groups: Sequence[tuple[str, list[int]]] | None = None,
 ) -> list[Reason]:
     """Return at most four reasons, the greatest first: contributions summed per code, those that raise risk only.
 
@@ -142,11 +146,12 @@ def principal_reasons(
         codes: The code of each feature.
         differences: float64[features], from `Baseline.differences`.
         nulls: bool[features], which values the model could not see.
+        groups: `groups_of` the codes, where they are at hand.
     """
     parts: list[float] = differences.tolist()
     is_null: list[bool] = nulls.tolist()
     found: list[tuple[float, str, list[int]]] = []
-    for code, members in _groups(tuple(codes)):
+    for code, members in groups_of(codes) if groups is None else groups:
         if len(members) == 1:
             [j] = members
             if parts[j] > 0.0:
@@ -182,13 +187,12 @@ def _reason(
     )
 
 
-@lru_cache(maxsize=64)
-def _groups(codes: tuple[ReasonCode, ...]) -> tuple[tuple[str, list[int]], ...]:
+def groups_of(codes: Sequence[ReasonCode]) -> list[tuple[str, list[int]]]:
     """Return the features of each code, codes in the order of their first feature."""
     groups: dict[str, list[int]] = {}
     for j, one in enumerate(codes):
         groups.setdefault(one.code, []).append(j)
-    return tuple(groups.items())
+    return list(groups.items())
 
 
 @lru_cache(maxsize=64)

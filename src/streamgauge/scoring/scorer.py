@@ -12,7 +12,7 @@ import numpy.typing as npt
 from streamgauge.scoring.artefact import ModelArtefact
 from streamgauge.scoring.ensemble import Floats, as_rows
 from streamgauge.scoring.inference import OnnxModel
-from streamgauge.scoring.reasons import Baseline, Reason, nearest_below, principal_reasons
+from streamgauge.scoring.reasons import Baseline, Reason, groups_of, nearest_below, principal_reasons
 from streamgauge.scoring.shapley import Shapley
 
 
@@ -44,6 +44,10 @@ class Scorer:
     @cached_property
     def _shapley(self) -> Shapley:
         return Shapley(self.artefact.ensemble)
+
+    @cached_property
+    def _reason_groups(self) -> list[tuple[str, list[int]]]:
+        return groups_of(self.artefact.reasons)
 
     def warm(self) -> None:
         """Prepare explanations now, not in the first decision."""
@@ -114,8 +118,8 @@ class Scorer:
             AdditivityError: A row's contributions do not add up to its margin.
         """
         names, codes = self.artefact.features, self.artefact.reasons
-        contributions, nulls = self.explain(X), self.nulls(X)
+        contributions, nulls, groups = self.explain(X), self.nulls(X), self._reason_groups
         return [
-            principal_reasons(names, codes, baseline.differences(contributions[i], float(margin[i])), nulls[i])
+            principal_reasons(names, codes, baseline.differences(contributions[i], float(margin[i])), nulls[i], groups)
             for i in range(len(contributions))
         ]

@@ -39,6 +39,9 @@ SWITCH_S: Final = 0.0005
 """How soon a thread that waits for the interpreter gets it. A decision passes through four threads: at the default of
 5 ms, one that computes would keep it waiting for most of its time."""
 
+COLLECT_AFTER: Final = (20_000, 20, 20)
+"""After how many new objects Python looks for cycles, and how often for older ones; few requests leave any."""
+
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -96,13 +99,14 @@ class Serving:
 
         self.owner.live.warm()
         self.owner.verify_continuously()
-        interval = sys.getswitchinterval()
+        interval, collecting = sys.getswitchinterval(), gc.get_threshold()
         sys.setswitchinterval(SWITCH_S)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._serve())
         finally:
             sys.setswitchinterval(interval)
+            gc.set_threshold(*collecting)
             self.owner.close()
 
     def stop(self) -> None:
@@ -145,9 +149,7 @@ class Serving:
             listening: list[asyncio.Future[Any]] = [asyncio.ensure_future(one.listening.wait()) for one in servers]
             for server_listens in listening:
                 await asyncio.wait([server_listens, *serving], return_when=asyncio.FIRST_COMPLETED)
-            # What is loaded now stays: a collection that walks it all would make a request wait.
-            gc.collect()
-            gc.freeze()
+            calm_collector()
             if self._on_started is not None:
                 self._on_started(self.url)
             stopping = asyncio.ensure_future(self._stopping.wait())
@@ -258,6 +260,13 @@ async def _worker_port(owner: Owner, api: Api) -> AsyncIterator[None]:
         finally:
             server.close()
             port.close()
+
+
+def calm_collector() -> None:
+    """Leave what is loaded now out of every collection, and collect seldom: a request would wait for it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 def url_of(listener: socket.socket) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -20,7 +19,7 @@ from streamgauge.app.api.application import PUBLIC, application_of
 from streamgauge.app.api.bodies import JSON, NDJSON, decode_events, media_type, read_body
 from streamgauge.app.api.operations import guarded
 from streamgauge.app.api.parameters import Parameters
-from streamgauge.app.api.serving import HttpServer, server_of
+from streamgauge.app.api.serving import HttpServer, calm_collector, server_of
 from streamgauge.app.deciding import canonical
 from streamgauge.app.keys import Keys
 from streamgauge.app.workers.forwarding import Forwarder
@@ -160,8 +159,7 @@ async def _serve(place: Place, listener: socket.socket, life: int) -> None:
     if not stopping.is_set():
         serving = loop.create_task(server.serve([listener]))
         await _listening(server, serving)
-        gc.collect()
-        gc.freeze()
+        calm_collector()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
