@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - the tests forge rows, of names and numbers written below
 import os
 import sqlite3
 import subprocess
