@@ -165,7 +165,7 @@ def test_a_kill_at_any_step_of_a_sealing_loses_and_doubles_nothing(tmp_path: Pat
         log.seal(10, 40)
         assert read_through(log) == read_grouped(log) == plain
         assert log.check() == len(plain)
-        names = {segment.name for segment in read_manifest(folder / "archive", files()).segments}
+        names = {segment.name for segment in read_manifest(folder / "archive", files).segments}
         assert {path.name for path in (folder / "archive").glob("*.parquet")} == names
         log.close()
         shutil.rmtree(folder)
@@ -255,7 +255,7 @@ def test_a_damaged_manifest_is_made_again(folder: Path, plain: list[Record], cap
         assert "was made again" in caplog.text
         log.erase("account:nobody")
         log.close()
-        assert read_manifest(folder / "archive", files()).derived is False
+        assert read_manifest(folder / "archive", files).derived is False
 
 
 def test_what_is_missing_is_named(folder: Path) -> None:

@@ -92,7 +92,7 @@ class Archive:
         with self._changing:
             if not self.folder.is_dir():
                 return self._adopt(Manifest())
-            manifest = read_manifest(self.folder, self._segment_files())
+            manifest = read_manifest(self.folder, self._segment_files)
             if manifest.derived:
                 logger.warning("%s of the event log's archive was missing or damaged; it was made again.", NAME)
             return self._adopt(manifest)

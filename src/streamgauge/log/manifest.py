@@ -12,7 +12,7 @@ from streamgauge.errors import LogDamaged
 from streamgauge.log.segment import Segment, SegmentGone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from streamgauge.log.segment import SegmentFiles
@@ -49,8 +49,12 @@ class Manifest(msgspec.Struct, frozen=True):
         return Manifest(number=self.number + 1, segments=tuple(segments))
 
 
-def read_manifest(folder: Path, files: SegmentFiles) -> Manifest:
+def read_manifest(folder: Path, files: Callable[[], SegmentFiles]) -> Manifest:
     """Read the manifest of a folder, or make it from the segments where it is missing or damaged.
+
+    Args:
+        folder: The folder.
+        files: Gives what opens segments; called only where the manifest is to be made.
 
     Raises:
         LogDamaged: Segments are damaged or missing as well, or it is of a newer format.
@@ -58,9 +62,9 @@ def read_manifest(folder: Path, files: SegmentFiles) -> Manifest:
     try:
         text, _, check = (folder / NAME).read_bytes().rpartition(b"\n")
     except FileNotFoundError:
-        return _derived(folder, files)
+        return _derived(folder, files())
     if check != _check(text):
-        return _derived(folder, files)
+        return _derived(folder, files())
     manifest = msgspec.json.decode(text, type=Manifest)
     if manifest.format != FORMAT:
         raise LogDamaged(
