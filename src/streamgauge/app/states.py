@@ -83,6 +83,7 @@ class States:
         self._size = 0
         self._marks: deque[tuple[float, int]] = deque()
         self._due = 0
+        self._wrote = False
         self._hot: set[str] = set()
         watermark = store.watermark()
         self._dirty: dict[str, int] = {}
@@ -157,7 +158,8 @@ class States:
             OSError: The disk refused; nothing was written.
             StateDamaged: The store is damaged.
         """
-        due = self.applied if everything else max(self.applied - self._limits.records, self._aged())
+        # The first states are written at once: only a store that was written to is trusted after a crash.
+        due = self.applied if everything or not self._wrote else max(self.applied - self._limits.records, self._aged())
         held = pending if isinstance(pending, (set, frozenset)) else frozenset(pending)
         end = time.monotonic() + self._limits.slice_seconds
         states: dict[str, bytes] = {}
@@ -198,6 +200,7 @@ class States:
     def _write(self, states: dict[str, bytes]) -> None:
         remaining = next((first for entity, first in self._dirty.items() if entity not in states), None)
         self.store.put_batch(states, watermark=self.applied if remaining is None else remaining - 1)
+        self._wrote = True
         for entity in states:
             self._dirty.pop(entity, None)
             self._unsaved.pop(entity, None)

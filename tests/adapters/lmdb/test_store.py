@@ -69,6 +69,15 @@ def test_what_a_killed_owner_wrote_is_there(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_store_that_nobody_closes_is_walked_through_now_and_then(tmp_path: Path) -> None:
+    found = []
+    for _ in range(6):
+        killed(tmp_path, "store.put_batch({'account:1': b'one'}, watermark=5); print(store.unclean)")
+        (left,) = tmp_path.glob("open")
+        found.append(left.read_text().split()[1:])
+    assert found == [["proven", str(number)] for number in (0, 1, 2, 3, 4, 0)]
+
+
 def test_an_owner_that_died_before_it_wrote_a_state_is_noticed(tmp_path: Path) -> None:
     killed(tmp_path, "store.put_batch({'account:1': b'one'}, watermark=5)")
     killed(tmp_path, "store.put_batch({}, [b'score'], applied=6)")

@@ -34,6 +34,8 @@ FORMAT: Final = b"3"
 _Result = TypeVar("_Result")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _PROVEN: Final = "proven"
+_STREAK: Final = 5
+"""After how many owners in a row that did not close a store it is walked through all the same."""
 _FIRST_MAP: Final = 1 << 28
 _PAGE: Final = 1_000
 _OPEN: Final = "open"
@@ -55,9 +57,10 @@ class LmdbStateStore:
     Commits are not synced: what a process wrote is in the system's memory when the process dies. A machine that goes
     down may lose pages, so the file of another boot that was not closed is dropped, and the store starts empty and
     `stale`; so it does where the file is damaged, which is then put aside (``broken-1``, …). LMDB trusts its pages, and
-    may take the process with it where one is damaged; so a file whose last owner died before it had written a state is
-    walked through before LMDB sees it. Every value has a checksum over its key and itself. Read transactions last for
-    one lookup or one page of keys. The map grows by itself; readers in other processes follow.
+    may take the process with it where one is damaged; so a file whose last owner died before it had written a state,
+    or that several in a row did not close, is walked through before LMDB sees it. Every value has a checksum over its
+    key and itself. Read transactions last for one lookup or one page of keys. The map grows by itself; readers in
+    other processes follow.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class LmdbStateStore:
         self._broken = False
         self._boot = _boot() if boot is None else boot
         self._proven = False
+        self._streak = 0
         if readonly and not (self._folder / "data.mdb").exists():
             raise SettingsError(f"There is no state store in {self._folder}. Start its owner first: `streamgauge run`.")
         if not readonly:
@@ -247,14 +251,17 @@ class LmdbStateStore:
         left = self._folder / _OPEN
         if not left.exists() or not (self._folder / "data.mdb").exists():
             return
-        boot, _, proven = left.read_text("utf-8", "replace").partition(" ")
+        boot, _, rest = left.read_text("utf-8", "replace").partition(" ")
+        proven, _, streak = rest.partition(" ")
         if boot != self._boot:
             (self._folder / "data.mdb").unlink()
             self.stale = "The machine went down before all states were on its disk."
             return
-        self.unclean = proven != _PROVEN
+        self._streak = 1 + int(streak) if streak.isdecimal() else 1
+        self.unclean = proven != _PROVEN or self._streak >= _STREAK
         if not self.unclean:
             return
+        self._streak = 0
         from lmdb.verify import VerifyError, verify
 
         try:
@@ -328,7 +335,8 @@ class LmdbStateStore:
 
     def _mark(self) -> None:
         """Note that the store is open, in which run of the machine, and whether it was written to and held."""
-        (self._folder / _OPEN).write_text(f"{self._boot} {_PROVEN if self._proven else ''}", "utf-8")
+        proven = _PROVEN if self._proven else "opened"
+        (self._folder / _OPEN).write_text(f"{self._boot} {proven} {self._streak}", "utf-8")
 
     def _publish(self, txn: lmdb.Transaction, number: int, outbox: Sequence[bytes]) -> int:
         """Append to the outbox after its newest number, some entries a value, and return the newest number."""
