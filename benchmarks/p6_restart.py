@@ -116,7 +116,7 @@ def _work(root: Path, accounts: int) -> None:
 
 
 def _score(root: Path, account: int) -> None:
-    with Owner.open(find_place(root)) as owner:
+    with Owner.open(find_place(root), early=True) as owner:
         model = owner.live.models[MODEL]
         reading = owner.reader.read(Question(f"account:acc-{account}"), model.bound)
         pd = float(model.scorer.score_many(model.inputs(reading.row.reshape(1, -1))).pd[0])

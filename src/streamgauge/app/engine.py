@@ -81,7 +81,7 @@ class Engine:
     def __init__(
         self, log: Log, applier: Applier, publisher: Publisher, clock: Clock, metrics: Metrics, *, batch: int
     ) -> None:
-        """Apply what the log holds beyond the store's applied position, then start both threads.
+        """Start both threads; what the log holds beyond the store's applied position is applied first.
 
         Args:
             log: The event log.
@@ -100,7 +100,10 @@ class Engine:
         self._failure: BaseException | None = None
         self._refused = False
         self._closing = threading.Event()
-        self._catch_up()
+        self._until = log.last_position()
+        self._caught_up: Future[None] = Future()
+        reached = log.get(applier.applied)
+        publisher.advance(applier.applied, 0 if reached is None else reached.accepted_at)
         self._queue: queue.SimpleQueue[_Appended | _Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -190,14 +193,33 @@ class Engine:
             self._queue.put(_Appended(submission, part))
         return answers
 
+    def caught_up(self) -> None:
+        """Wait until all is applied that was in the log at the start; reads meanwhile answer for what is.
+
+        Raises:
+            BaseException: What stopped it.
+        """
+        self._caught_up.result()
+
     def _catch_up(self) -> None:
         """Apply what was appended before the process died and not applied yet."""
-        while records := self._log.read_after(self.applier.applied, _CATCH_UP):
-            self.publisher.publish(self.applier.apply(records))
+        while (records := self._log.read_after(self.applier.applied, _CATCH_UP)) and (
+            some := [record for record in records if record.position <= self._until]
+        ):
+            self.publisher.publish(self.applier.apply(some))
             self.applier.checkpoint()
-        self.publisher.advance(self._log.last_position(), self._log.last_accepted_at())
+        last = self._log.get(self._until)
+        self.publisher.advance(self._until, 0 if last is None else last.accepted_at)
 
     def _run(self) -> None:
+        try:
+            self._catch_up()
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for it
+            self._failure = error
+            self._caught_up.set_exception(error)
+            self._refuse_the_rest(error)
+            return
+        self._caught_up.set_result(None)
         while True:
             first = self._next()
             if first is None:

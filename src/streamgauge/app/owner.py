@@ -7,7 +7,7 @@ import logging
 import threading
 from contextlib import ExitStack
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from streamgauge.app import wiring
 from streamgauge.app.answers import (
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Progress: TypeAlias = "Callable[[str, int, int], None]"
+
 _SPARE_OUTBOX = 5_000
 
 
@@ -81,9 +83,7 @@ class Owner(Steward):
         warnings: What the operator should know about it.
     """
 
-    def __init__(
-        self, place: Place, project: ProjectSpec, clock: Clock, progress: Callable[[str, int, int], None]
-    ) -> None:
+    def __init__(self, place: Place, project: ProjectSpec, clock: Clock, progress: Progress, *, early: bool) -> None:
         """Take the lock, open everything, rebuild what does not fit, and apply what is not applied yet.
 
         Args:
@@ -91,6 +91,7 @@ class Owner(Steward):
             project: The checked project file.
             clock: Where moments come from.
             progress: Told what takes long.
+            early: Whether to answer before all is applied: reads are exact as of what is.
 
         Raises:
             OwnerBusy: Another process owns the directory.
@@ -103,10 +104,10 @@ class Owner(Steward):
         with ExitStack() as undo:  # where opening fails, the directory is free again
             self._lock = OwnerLock(place.lock)
             undo.callback(self._lock.release)
-            self._open(undo, progress)
+            self._open(undo, progress, early=early)
             undo.pop_all()
 
-    def _open(self, undo: ExitStack, progress: Callable[[str, int, int], None]) -> None:
+    def _open(self, undo: ExitStack, progress: Progress, *, early: bool) -> None:
         place, clock = self.place, self.clock
         self._log: Log = wiring.open_log(place)
         undo.callback(self._log.close)
@@ -135,6 +136,8 @@ class Owner(Steward):
         applier.pending |= unfinished_entities(self._log, self._marker)
         self.engine = Engine(self._log, applier, self.publisher, clock, self.metrics, batch=place.settings.engine.batch)
         undo.callback(self.engine.close)
+        if not early:
+            self.engine.caught_up()
         self.metrics.watch(self._log, self.engine, self.publisher, clock)
         self._importer = Importer(self._log, self.engine, self.intake, self._marker, place.settings.engine.workers)
         self._serve(live, store)
@@ -147,7 +150,7 @@ class Owner(Steward):
 
     @classmethod
     def open(
-        cls, place: Place, *, clock: Clock | None = None, progress: Callable[[str, int, int], None] | None = None
+        cls, place: Place, *, clock: Clock | None = None, progress: Progress | None = None, early: bool = False
     ) -> Self:
         """Own a project directory.
 
@@ -156,7 +159,7 @@ class Owner(Steward):
             DefinitionError: The project file is wrong, and no model is registered that is served without it.
         """
         project, warnings = project_to_serve(place)
-        owner = cls(place, project, clock or wiring.SystemClock(), progress or quiet)
+        owner = cls(place, project, clock or wiring.SystemClock(), progress or quiet, early=early)
         owner._warn(warnings)
         return owner
 
@@ -189,9 +192,7 @@ class Owner(Steward):
         pending = self.submit(events)
         return (pending.applied if applied else pending.appended).result()
 
-    def ingest_frame(
-        self, frame: pl.DataFrame, stream: str, progress: Callable[[str, int, int], None] = quiet
-    ) -> IngestAnswer:
+    def ingest_frame(self, frame: pl.DataFrame, stream: str, progress: Progress = quiet) -> IngestAnswer:
         """Accept a frame's rows as events known now; answer after applying."""
         from streamgauge.events.frames import validate_frame
 
@@ -202,7 +203,7 @@ class Owner(Steward):
         self,
         frame: pl.DataFrame,
         stream: str,
-        progress: Callable[[str, int, int], None] = quiet,
+        progress: Progress = quiet,
         *,
         known_after_us: int | None = None,
         known_at: str | None = None,
@@ -215,7 +216,7 @@ class Owner(Steward):
         batches = frame_batches(frame, result, known_after_us, known_at)
         return self._importer.history(batches, stream, progress, len(frame))
 
-    def ingest_file(self, path: Path, stream: str, progress: Callable[[str, int, int], None]) -> IngestAnswer:
+    def ingest_file(self, path: Path, stream: str, progress: Progress) -> IngestAnswer:
         """See `Service.ingest_file`."""
         from streamgauge.events.files import read_file
 
@@ -225,7 +226,7 @@ class Owner(Steward):
         self,
         path: Path,
         stream: str,
-        progress: Callable[[str, int, int], None],
+        progress: Progress,
         *,
         known_after_us: int | None = None,
         known_at: str | None = None,
@@ -292,19 +293,19 @@ class Owner(Steward):
         """See `Service.decision_record`."""
         return record_answer(self._entry(decision_id))
 
-    def portfolio(self, out: Path, progress: Callable[[str, int, int], None], *, model: str | None = None) -> int:
+    def portfolio(self, out: Path, progress: Progress, *, model: str | None = None) -> int:
         """See `Service.portfolio`."""
         from streamgauge.app.portfolio import score_portfolio
 
         served = self.reader.model(model, entities=True)
         return score_portfolio(self._log, self.engine, self.reader, served, self.clock, out, progress)
 
-    def prepare(self, models: Sequence[str], progress: Callable[[str, int, int], None]) -> None:
+    def prepare(self, models: Sequence[str], progress: Progress) -> None:
         """See `Service.prepare`."""
         with self._reloading:
             prepare_store(self.place, self._log, self.live, models, progress)
 
-    def reload(self, progress: Callable[[str, int, int], None]) -> None:
+    def reload(self, progress: Progress) -> None:
         """See `Service.reload`: reads go on from the old states until the new ones have caught up."""
         with self._reloading:
             live = LiveSet.champions(self._registry)

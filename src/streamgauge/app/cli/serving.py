@@ -65,7 +65,7 @@ def _run_alone(place: Place, started: Callable[[str], None]) -> None:
     from streamgauge.app.owner import Owner
 
     with Progress() as progress:
-        owner = Owner.open(place, progress=progress)
+        owner = Owner.open(place, progress=progress, early=True)
 
     def said(url: str) -> None:
         started(url)

@@ -45,7 +45,7 @@ def _own(place: Place, life: int) -> None:
     serving: list[Serving] = []
     threading.Thread(target=_watch, args=(life, serving), daemon=True).start()
     with Progress() as progress:
-        owner = Owner.open(place, progress=progress)
+        owner = Owner.open(place, progress=progress, early=True)
 
     def started(_url: str) -> None:
         sys.stdout.write("ready\n")
