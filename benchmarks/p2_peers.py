@@ -12,13 +12,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 DAY_US = 86_400_000_000
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - river compares with a moment without a zone
 WINDOWS = ((0, 7), (0, 30), (0, 90), (1, 7), (1, 30), (1, 90), (2, 30), (2, 90))
 """What is added up (0 inflow, 1 outflow, 2 returned payments) and over how many days."""
 
@@ -91,7 +91,7 @@ def river(events: list[tuple[str, Event]], first: int) -> tuple[float, dict[str,
             held = accounts.get(account)
             if held is None:
                 held = accounts[account] = [
-                    utils.TimeRolling(stats.Sum(), period=timedelta(days=days)) for _, days in WINDOWS
+                    utils.TimeRolling(stats.Sum, period=timedelta(days=days)) for _, days in WINDOWS
                 ]
             moment = EPOCH + timedelta(microseconds=event[0])
             for (what, _), window in zip(WINDOWS, held, strict=True):

@@ -58,8 +58,7 @@ def run(*, quick: bool) -> Report:
                 for name, share in (("uniform", 0.0), ("hot", HOT)):
                     frame = _live(events if repetition >= 0 else events // 10, accounts, f"{name}{repetition}-", share)
                     rate = ingest(owner, frame)
-                    if name == "uniform":
-                        live.append(frame)
+                    live.append(frame)
                     if repetition >= 0:
                         figures[name].append(rate)
         checks, peers, missing = _peers(place, Path(folder), past, live, quick=quick)
@@ -112,7 +111,7 @@ def _live(events: int, accounts: int, prefix: str, hot: float) -> pl.DataFrame:
 def _peers(
     place: Place, folder: Path, past: pl.DataFrame, live: Sequence[pl.DataFrame], *, quick: bool
 ) -> tuple[list[str], dict[str, list[float]], list[str]]:
-    """Run the peers on history and uniform events, and hold their last values against ours."""
+    """Run the peers on the same events, timed over the last of them, and hold their last values against ours."""
     python = PEERS / "python"
     if not python.exists():
         return [], {}, ["The peers are not set up (make bench-venv)."]
