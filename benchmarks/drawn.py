@@ -65,13 +65,10 @@ def register_drawn(place: Place, trees: int) -> None:
     program = FeatureProgram.of(
         [*model.features, *(feature for feature in needed if feature.name not in names)], project.streams
     )
-    generator = np.random.default_rng(1)
-    X = generator.normal(size=(_ROWS, len(names))) * 300.0
-    X[generator.random(X.shape) < 0.2] = np.nan
-    bad = (np.nan_to_num(X).sum(axis=1) + generator.normal(size=_ROWS) * 100.0 > 0).astype(np.int64)
+    X, bad = _drawn(len(names))
     coding = Coding.fit(names, [False] * len(names), X, "codes")
     rows = coding.encode(X)
-    estimator = HistGradientBoostingClassifier(max_iter=trees, early_stopping=False, random_state=1).fit(rows, bad)
+    estimator = fit_estimator(len(names), trees)
     ensemble = from_sklearn(estimator, rows)
     codes = {feature.name: (feature.code, feature.reason or "") for feature in model.features if feature.code}
     serving = Serving(observe=model.observe.kind, stream=model.observe.stream, role=model.observe.role, active=active)
@@ -108,6 +105,12 @@ def register_drawn(place: Place, trees: int) -> None:
     ServingDirectory(place.models).add(entry, artefact, {})
 
 
+def fit_estimator(features: int, trees: int = _TREES) -> HistGradientBoostingClassifier:
+    """Return scikit-learn's form of the registered model of so many features: the same each time."""
+    X, bad = _drawn(features)
+    return HistGradientBoostingClassifier(max_iter=trees, early_stopping=False, random_state=1).fit(X, bad)
+
+
 def movements(
     count: int, accounts: int, first_us: int, last_us: int, *, seed: int, prefix: str, hot: float = 0.0
 ) -> pl.DataFrame:
@@ -138,6 +141,15 @@ def movements(
             "counterparty": _numbered("cp-", generator.integers(0, 2_000, count)),
         }
     )
+
+
+def _drawn(features: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return rows of features, a fifth of them null, and whose outcome is bad."""
+    generator = np.random.default_rng(1)
+    X = generator.normal(size=(_ROWS, features)) * 300.0
+    X[generator.random(X.shape) < 0.2] = np.nan
+    bad = (np.nan_to_num(X).sum(axis=1) + generator.normal(size=_ROWS) * 100.0 > 0).astype(np.int64)
+    return X, bad
 
 
 def _numbered(prefix: str, numbers: NDArray[np.int64]) -> pl.Series:

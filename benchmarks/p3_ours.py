@@ -84,14 +84,14 @@ def write_log(payments: Payments, folder: Path) -> SqliteLog:
         pl.col("at", "known_at").cast(pl.Datetime("us", "UTC")),
         (pl.col("amount") / 100).round(2).cast(pl.Decimal(18, 2)),
     )
-    checked = validate_import(frame, STREAM, known_at="known_at")
-    if checked.rejected:
-        raise ValueError(f"The log refuses a payment: {checked.rejected[0]}")
     log = ArchivedLog(folder / "log.sqlite", Archive(folder / "archive", ParquetSegments))
     log.register_schema(STREAM)
     now = int(payments.known_at.max())
-    for low in range(0, len(payments), _BATCH):
-        log.append(checked.records[low : low + _BATCH], now)
+    for part in frame.iter_slices(_BATCH):
+        checked = validate_import(part, STREAM, known_at="known_at")
+        if checked.rejected:
+            raise ValueError(f"The log refuses a payment: {checked.rejected[0]}")
+        log.append(checked.records, now)
     log.seal(LogSettings().tail, LogSettings().seal)
     return log
 

@@ -85,10 +85,10 @@ class Payments:
         return len(self.at)
 
 
-def simulate(events: int, late: float, seed: int = 7) -> Payments:
-    """Return payments over a year, 200 an account on average, a share of them known up to 25 days late."""
+def simulate(events: int, late: float, seed: int = 7, accounts: int | None = None) -> Payments:
+    """Return payments over a year, 200 an account unless told, a share of them known up to 25 days late."""
     generator = np.random.default_rng(seed)
-    accounts = max(1, events // EVENTS_PER_ACCOUNT)
+    accounts = max(1, events // EVENTS_PER_ACCOUNT) if accounts is None else accounts
     # One draw from each slot of the year, so that all moments differ.
     slot = SPAN_DAYS * DAY_US // events
     at = START_US + np.arange(events) * slot + generator.integers(0, slot, events)

@@ -17,10 +17,12 @@ MODULES = {
     "p2": "p2_stream",
     "p3": "p3_backfill",
     "p4": "p4_decision",
+    "p5": "p5_portfolio",
     "p6": "p6_restart",
     "p7": "p7_startup",
     "p8": "p8_newcomer",
     "p9": "p9_explain",
+    "linear": "linear",
 }
 
 
