@@ -151,4 +151,7 @@ def main(root: str, lines: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.stdin)
+    try:
+        main(sys.argv[1], sys.stdin)
+    except BrokenPipeError:  # who asked was killed
+        os._exit(0)

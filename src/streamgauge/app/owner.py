@@ -109,7 +109,7 @@ class Owner(Steward):
 
     def _open(self, undo: ExitStack, progress: Progress, *, early: bool) -> None:
         place, clock = self.place, self.clock
-        self._log: Log = wiring.open_log(place)
+        self._log: Log = wiring.open_own_log(place)
         undo.callback(self._log.close)
         self._book = SchemaBook(self._log.schema)
         self._ledger: Ledger = wiring.open_ledger(place)

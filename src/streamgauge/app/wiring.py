@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from streamgauge.errors import StateDamaged
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from streamgauge.adapters.sqlite.archived_log import ArchivedLog
     from streamgauge.app.settings import Place
     from streamgauge.decisions.ledger import Ledger
     from streamgauge.features.store import StateStore
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from streamgauge.log.segment import SegmentFiles
     from streamgauge.models.protected import ProtectedStore
     from streamgauge.models.registry import Registry
+
+logger = logging.getLogger(__name__)
 
 
 class SystemClock:
@@ -37,6 +41,18 @@ def open_log(place: Place) -> Log:
 
     place.data.mkdir(parents=True, exist_ok=True)
     return ArchivedLog(place.log, Archive(place.archive, _segment_files))
+
+
+def open_own_log(place: Place) -> Log:
+    """Open the log of a directory that this process owns; an index that is damaged is made again from the records."""
+    log = cast("ArchivedLog", open_log(place))
+    try:
+        if log.mend():
+            logger.warning("An index of %s was damaged; it was made again from the records.", place.log.name)
+    except BaseException:
+        log.close()
+        raise
+    return log
 
 
 def _segment_files() -> SegmentFiles:

@@ -15,7 +15,7 @@ import msgspec
 from streamgauge.adapters.sqlite.checkpoint import Checkpointer
 from streamgauge.adapters.sqlite.log_reading import GREATEST, LogReader
 from streamgauge.adapters.sqlite.log_rows import Row, accepted, record_of, row_of
-from streamgauge.adapters.sqlite.log_schema import connect, failures_named, prepare
+from streamgauge.adapters.sqlite.log_schema import connect, failures_named, mend_index, prepare
 from streamgauge.adapters.sqlite.log_tail import begin_erasing, end_erasing, floors, note_last, note_newest
 from streamgauge.adapters.sqlite.quarantine import note_retry, store
 from streamgauge.definitions.schema import FieldKind, StreamSpec
@@ -94,6 +94,15 @@ class SqliteLog:
                 raise
         self._reader = LogReader(self._path)
         self._checkpointer = Checkpointer(self._path)
+
+    def mend(self) -> bool:
+        """Make the index of the records again where it does not fit them, and return whether it had to be.
+
+        Raises:
+            LogDamaged: The records themselves are damaged.
+        """
+        with self._writing:
+            return mend_index(self._writer, self._path)
 
     def append(self, records: Sequence[NewRecord], now_us: int) -> list[Record | Quarantined]:
         """Accept records durably, in order, in one commit; answer for each, in order (see `Log.append`).

@@ -38,6 +38,7 @@ _BUSY_SECONDS: Final = 5.0
 _CACHE_KIB: Final = 65_536
 _PAGES_BEFORE_A_COMMIT_CHECKPOINTS: Final = 16_384
 _PRIMARY_CODE: Final = 0xFF
+_SHOWN: Final = 5
 _DISK: Final = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_IOERR: errno.EIO,
@@ -127,3 +128,26 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             "Install the version that wrote it, or a newer one."
         )
     upgrade(connection)
+
+
+def mend_index(connection: sqlite3.Connection, path: Path) -> bool:
+    """Make the index of the records again where it does not fit them, and return whether it had to be.
+
+    A record has a checksum, an entry of the index has none: one that is not what was written would hide a record.
+
+    Raises:
+        LogDamaged: The records themselves are damaged.
+    """
+    with failures_named(path):
+        if not _problems(connection):
+            return False
+        connection.execute("REINDEX records")
+        if left := _problems(connection):
+            what = "; ".join(left)
+            raise LogDamaged(f"The event log {path.name} is damaged: {what}. Restore it from a backup.")
+        return True
+
+
+def _problems(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute("PRAGMA integrity_check('records')").fetchmany(_SHOWN)
+    return [" ".join(text.split()) for (text,) in rows if text != "ok"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from streamgauge.errors import LogDamaged
 from streamgauge.events.arrival import Arrival
 from streamgauge.log.port import Quarantined
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from streamgauge.log.port import Retried
 
@@ -29,13 +31,14 @@ _ADDED: Final = (
     "retries INTEGER NOT NULL DEFAULT 0",
     "resolved INTEGER",
     "resolved_at INTEGER",
+    "checksum INTEGER",
 )
 """Columns that earlier versions did not have; what they kept may have been cut short, so it counts as not whole."""
 
 _EARLIER_BODY_BYTES: Final = 8_192
 _COLUMNS: Final = (
     "number, stream, entity, event_id, reason, detail, body, at, position, field, arrival, whole, retries, resolved, "
-    "resolved_at"
+    "resolved_at, checksum"
 )
 COUNTS: Final = "SELECT reason, count(*) FROM quarantine WHERE resolved IS NULL GROUP BY reason ORDER BY reason"
 
@@ -50,11 +53,14 @@ def upgrade(connection: sqlite3.Connection) -> None:
     try:
         for column in missing:
             connection.execute(f"ALTER TABLE quarantine ADD COLUMN {column}")
-        connection.execute(
-            "UPDATE quarantine SET whole = 1 WHERE length(CAST(body AS BLOB)) < ?", (_EARLIER_BODY_BYTES - 4,)
-        )
-        connection.execute("DROP INDEX IF EXISTS quarantine_of_reason")
-        connection.execute("CREATE INDEX quarantine_open ON quarantine (reason) WHERE resolved IS NULL")
+        if "whole" not in found:
+            connection.execute(
+                "UPDATE quarantine SET whole = 1 WHERE length(CAST(body AS BLOB)) < ?", (_EARLIER_BODY_BYTES - 4,)
+            )
+            connection.execute("DROP INDEX IF EXISTS quarantine_of_reason")
+            connection.execute("CREATE INDEX quarantine_open ON quarantine (reason) WHERE resolved IS NULL")
+        for (number,) in connection.execute("SELECT number FROM quarantine").fetchall():
+            _seal(connection, number)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -85,7 +91,9 @@ def store(writer: sqlite3.Connection, item: Quarantined) -> Quarantined:
             item.whole and body == item.body,
         ),
     )
-    return replace(item, number=added.lastrowid or 0)
+    number = added.lastrowid or 0
+    _seal(writer, number)
+    return replace(item, number=number)
 
 
 def note_retry(writer: sqlite3.Connection, outcome: Retried) -> Quarantined | None:
@@ -108,6 +116,7 @@ def note_retry(writer: sqlite3.Connection, outcome: Retried) -> Quarantined | No
             " WHERE number = ?",
             (newer.reason, _bounded(newer.detail, DETAIL_BYTES), newer.field, newer.position, outcome.number),
         )
+    _seal(writer, outcome.number)
     query, values = select(number=outcome.number)
     found = writer.execute(query, values).fetchone()
     return None if found is None else refused_of(found)
@@ -143,7 +152,17 @@ def select(
 
 
 def refused_of(row: Iterable[Any]) -> Quarantined:
-    """Return the refused event that a row keeps."""
+    """Return the refused event that a row keeps.
+
+    Raises:
+        LogDamaged: It is not what was written.
+    """
+    row = tuple(row)
+    if row[-1] != _checksum(row):
+        raise LogDamaged(
+            f"Number {row[0]} of the quarantine in log.db is not what was written. "
+            "Stop the engine and restore the log from a backup."
+        )
     (
         number,
         stream,
@@ -160,6 +179,7 @@ def refused_of(row: Iterable[Any]) -> Quarantined:
         retries,
         done,
         when,
+        _,
     ) = row
     return Quarantined(
         stream,
@@ -178,6 +198,17 @@ def refused_of(row: Iterable[Any]) -> Quarantined:
         done,
         when,
     )
+
+
+def _seal(writer: sqlite3.Connection, number: int) -> None:
+    """Give a row the checksum of what it holds."""
+    query, values = select(number=number)
+    for row in writer.execute(query, values).fetchall():
+        writer.execute("UPDATE quarantine SET checksum = ? WHERE number = ?", (_checksum(row), number))
+
+
+def _checksum(row: Sequence[Any]) -> int:
+    return zlib.crc32(repr(row[:-1]).encode("utf-8", "surrogatepass"))
 
 
 def _bounded(text: str, limit: int) -> str:
