@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +20,6 @@ import pytest
 from streamgauge.app.owner import Owner
 from streamgauge.app.settings import Place
 from streamgauge.errors import ArtefactAltered, LogDamaged
-from tests.faults.conftest import DECISIONS
 from tests.faults.lender import APPLICATION_RISK, Sender
 from tests.faults.truth import Truth
 
@@ -44,6 +46,14 @@ def crash(place: Place) -> None:
     os.waitpid(child, 0)
 
 
+@pytest.fixture
+def sealed(lender: Place) -> Place:
+    """A lender of whose log the most is in the archive."""
+    with Owner.open(lender) as owner:
+        assert owner.log.seal(100, 150) == 300
+    return lender
+
+
 @pytest.mark.parametrize("crashed", [False, True])
 def test_a_damaged_state_store_is_built_again_from_the_log(lender: Place, crashed: bool) -> None:
     if crashed:
@@ -52,15 +62,73 @@ def test_a_damaged_state_store_is_built_again_from_the_log(lender: Place, crashe
     assert [one for one in outcomes if not one[1].startswith("fine")] == []
 
 
-def test_a_damaged_log_is_named_and_never_served_wrongly(lender: Place) -> None:
-    for done, outcome in damaged(lender, "log.db"):
-        assert outcome.startswith(("fine, 5", "LogDamaged: ", "verify: intact")), (done, outcome)
+@pytest.mark.parametrize("pages", ["", "#table", "#index"])
+def test_a_damaged_log_is_named_and_never_served_wrongly(sealed: Place, pages: str) -> None:
+    for done, outcome in damaged(sealed, f"log.db{pages}"):
+        assert outcome.startswith(("fine", "LogDamaged: ", "verify: intact")), (done, outcome)
 
 
-def test_a_damaged_ledger_is_named(lender: Place) -> None:
-    for target in ("ledger.db", "ledger.heads"):
-        for done, outcome in damaged(lender, target):
-            assert outcome.startswith((f"fine, {520 + DECISIONS}", "verify: ", "LedgerBroken: ")), (done, outcome)
+def test_a_log_of_which_the_last_commits_are_damaged_is_named(lender: Place) -> None:
+    crash(lender)
+    for done, outcome in damaged(lender, "log.db-wal"):
+        assert outcome.startswith(("fine", "LogDamaged: The event log ends at position ")), (done, outcome)
+
+
+@pytest.mark.parametrize("target", ["*.parquet", "manifest.json", "*.ids"])
+def test_a_damaged_archive_is_named_or_what_is_derived_is_made_again(sealed: Place, target: str) -> None:
+    for done, outcome in damaged(sealed, f"archive/{target}"):
+        named = target == "*.parquet" and outcome.startswith("LogDamaged: 000000000000")
+        assert named or outcome.startswith("fine"), (done, outcome)
+
+
+@pytest.mark.parametrize("target", ["ledger.db", "ledger.db#index", "ledger.heads", "ledger.db-wal"])
+def test_a_damaged_ledger_is_named(lender: Place, target: str) -> None:
+    if target == "ledger.db-wal":
+        crash(lender)
+    for done, outcome in damaged(lender, target):
+        assert outcome.startswith(("fine", "verify: ", "LedgerBroken: ")), (done, outcome)
+
+
+def test_an_index_that_hides_records_is_made_again(lender: Place, caplog: pytest.LogCaptureFixture) -> None:
+    data = bytearray(lender.log.read_bytes())
+    with closing(sqlite3.connect(lender.log)) as file:
+        pages = file.execute("SELECT pageno FROM dbstat WHERE name = 'records_of_entity' AND pagetype = 'leaf'")
+        [page, *_] = [number for (number,) in pages]
+    at = data.rindex(b"account:A-", (page - 1) * 4_096, page * 4_096)
+    data[at] ^= 1
+    lender.log.write_bytes(data)
+    with Owner.open(lender) as owner:
+        assert "An index of log.db was damaged" in caplog.text
+        every = Counter(record.entity for record in owner.log.read_after(0, 10**9))
+        assert {entity: len(owner.log.read_entity(entity)) for entity in owner.log.entities()} == every
+        Truth(owner).check()
+    caplog.clear()
+    Owner.open(lender).close()
+    assert caplog.text == ""
+
+
+def test_a_refused_event_that_is_not_what_was_written_is_named(lender: Place) -> None:
+    with Owner.open(lender) as owner:
+        owner.ingest([{"stream": "Movement", "amount": "seven"}])
+        [newest] = owner.log.quarantined(last=1)
+    with closing(sqlite3.connect(lender.log)) as file:
+        file.execute("UPDATE quarantine SET body = replace(body, 'seven', 'eleven') WHERE number = ?", (newest.number,))
+        file.commit()
+    with Owner.open(lender) as owner, pytest.raises(LogDamaged, match=f"Number {newest.number} of the quarantine"):
+        owner.quarantined()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("target", ["log.db", "archive/*.parquet", "ledger.db"])
+def test_what_is_damaged_is_named_by_the_doctor_and_by_its_exit_code(sealed: Place, target: str) -> None:
+    path = next(iter(sorted(sealed.data.glob(target))))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2 - 7])
+    command = [sys.executable, "-m", "streamgauge.app.cli", "doctor", "--project", str(sealed.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert path.name in " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in done.stderr
 
 
 def test_a_deleted_state_is_built_again(lender: Place) -> None:

@@ -1,8 +1,10 @@
-"""`kill -9` of a running server at random moments: nothing acknowledged is lost, nothing is applied twice."""
+"""`kill -9` of a running server at random moments and in each phase of its work: nothing is lost, doubled or wrong."""
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import time
 from pathlib import Path
 from random import Random
@@ -13,40 +15,81 @@ from streamgauge.app.owner import Owner
 from streamgauge.app.settings import Place
 from streamgauge.events.content import content_digest
 from streamgauge.events.validate import validate_one
+from streamgauge.log.manifest import NAME
 from tests.faults.lender import make_project
-from tests.faults.running import Acknowledged, Client, Running
+from tests.faults.running import Acknowledged, Client, Running, Watch
 from tests.faults.truth import Truth
+from tests.faults.watched.sitecustomize import PHASES
+
+logger = logging.getLogger(__name__)
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "6"))
-SEEDS = tuple(range(1, 1 + -(-KILLS // 20)))
+AT_ONCE = 20
+SEEDS = tuple(range(1, 1 + -(-KILLS // AT_ONCE)))
+SMALL = "checkpoint_records = 20\ncheckpoint_seconds = 0.2\n[log]\ntail = 60\nseal = 40\n"
+"""So small that everything that a long life has happens in a second."""
+IN_RANDOM_PHASES = 4
+"""Of so many kills, one is aimed at no phase."""
+FREQUENT = {"ingesting", "applying", "storing", "checkpointing", "deciding"}
+_AIMED_S = 40.0
 
 
 @pytest.mark.e2e
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_killed_at_random_moments_it_loses_nothing_and_repeats_nothing(seed: int, tmp_path: Path) -> None:
-    place = make_project(tmp_path / "project")
+def test_killed_at_random_moments_and_in_every_phase_it_loses_nothing_and_repeats_nothing(
+    seed: int, tmp_path: Path
+) -> None:
+    place = make_project(tmp_path / "project", engine=SMALL)
     draw = Random(seed)  # noqa: S311 - a test's draw
-    client = Client(seed, tmp_path)
-    for kill in range(min(KILLS, 20)):
-        _run_and_kill(place, client, draw, kill)
+    client, watch = Client(seed, tmp_path), Watch(tmp_path / "phases")
+    aims = draw.sample(PHASES, len(PHASES))
+    aimed = set()
+    kills = min(KILLS, AT_ONCE)
+    for kill in range(kills):
+        if kill % IN_RANDOM_PHASES == 0 or not aims:
+            _run_and_kill(place, client, watch, draw, kill)
+        else:
+            aimed.add(aims[-1])
+            _run_until(aims.pop(), place, client, watch, draw)
+        watch.count()
+    logger.info("%s kills, of which within: %s", kills, dict(watch.hits))
+    assert aimed <= watch.hits.keys()
     assert client.problems == []
     assert "Traceback" not in (place.root / "run.err").read_text("utf-8", "replace")
     with Owner.open(place) as owner:
         assert not list(place.state.glob("*/broken-*"))
         truth = Truth(owner)
         truth.check()
-        _check_acknowledged(truth, client.held)
+        assert owner.log.check() == len([record for told in truth.told for record in told.records])
+        _check_acknowledged(truth, client.held, kills)
+        _check_erased(place, truth, client.held)
+    shutil.rmtree(place.state)
+    with Owner.open(place) as owner:
+        Truth(owner).check(feed=False)
 
 
-def _run_and_kill(place: Place, client: Client, draw: Random, kill: int) -> None:
-    """Kill it at work; every fourth time while it starts: it catches up, or rebuilds what an import touched."""
-    server = Running(place)
-    if kill % 4 == 3:
+def _run_until(phase: str, place: Place, client: Client, watch: Watch, draw: Random) -> None:
+    """Have it killed in a phase."""
+    nth = draw.choice([1, 3, 9, 30]) if phase in FREQUENT else 1
+    watch.aim(phase, nth, draw.choice([0.0, 0.0, draw.uniform(0, 0.004), draw.uniform(0, 0.05)]))
+    server = Running(place, watch=watch)
+    threads = client.run(server.url, place, imports=True, cares=True) if server.answers() else []
+    server.dies_within(_AIMED_S)
+    server.kill()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def _run_and_kill(place: Place, client: Client, watch: Watch, draw: Random, kill: int) -> None:
+    """Kill it at work; every other time while it starts: it catches up, or rebuilds what an import touched."""
+    server = Running(place, watch=watch)
+    if kill % 2:
         time.sleep(draw.uniform(0.3, 1.2))
         server.kill()
         return
-    threads = client.run(server.wait().url, place, imports=kill % 3 == 1)
+    threads = client.run(server.wait().url, place, imports=kill % 3 == 0, cares=kill % 4 == 0)
     time.sleep(draw.uniform(0.02, 0.9))
     server.kill()
     for thread in threads:
@@ -54,7 +97,7 @@ def _run_and_kill(place: Place, client: Client, draw: Random, kill: int) -> None
         assert not thread.is_alive()
 
 
-def _check_acknowledged(truth: Truth, held: Acknowledged) -> None:
+def _check_acknowledged(truth: Truth, held: Acknowledged, kills: int) -> None:
     streams = truth.project.streams
     logged = truth.events()
     for event in [*held.events, *({"stream": "Movement", **row} for row in held.imports)]:
@@ -64,6 +107,21 @@ def _check_acknowledged(truth: Truth, held: Acknowledged) -> None:
     for decision_id, answer in held.decisions.items():
         assert truth.owner.decision(decision_id).digest == answer["digest"]
     published = {score["id"] for score in truth.published()}
-    assert set(held.scores) <= published
-    assert len(held.events) > KILLS
-    assert len(held.decisions) > KILLS // 2
+    assert {number for number, score in held.scores.items() if score["entity"] not in held.asked} <= published
+    places = {record.position: record.event_id for told in truth.told for record in told.records}
+    assert {position: name for name, position in held.retried.items()}.items() <= places.items()
+    assert len(held.events) > kills
+    assert len(held.decisions) > kills // 4
+
+
+def _check_erased(place: Place, truth: Truth, held: Acknowledged) -> None:
+    """An erasure that was answered is whole, and one that was begun is whole or has not begun."""
+    entities = {told.entity for told in truth.told}
+    assert not {f"account:{account}" for account in held.erased} & entities
+    assert not held.erased & {score["entity"] for score in truth.published()}
+    assert not (place.data / "erasure.pending").exists()
+    for path in (place.log, place.archive, *place.state.glob("*/data.mdb")):
+        files = [one for one in path.iterdir() if one.name != NAME] if path.is_dir() else [path]
+        for file in files:
+            data = file.read_bytes()
+            assert [account for account in held.erased if f"account:{account}\0".encode() in data] == []
