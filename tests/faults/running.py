@@ -49,11 +49,6 @@ class Running:
             command, cwd=place.root, stdout=subprocess.PIPE, stderr=self._err, env=environment
         )
 
-    @property
-    def pid(self) -> int:
-        """The process."""
-        return self._process.pid
-
     def wait(self) -> Running:
         """Wait until it answers."""
         assert self.answers(), self.errors.read_text("utf-8", "replace")
@@ -81,6 +76,17 @@ class Running:
     def __exit__(self, *_: object) -> None:
         """Leave no process behind."""
         self.kill()
+
+    def kill_part(self, role: str, draw: Random) -> None:
+        """End one of its processes, `owner` or `worker`, as a power cut would."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            with suppress(OSError, ValueError, IndexError):
+                parent = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
+                if parent == self._process.pid and f'"role":"{role}"' in (folder / "cmdline").read_text("utf-8"):
+                    found.append(int(folder.name))
+        if found:  # else it is being started again
+            os.kill(draw.choice(found), signal.SIGKILL)
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -62,7 +62,7 @@ def test_killed_at_random_moments_and_in_every_phase_it_loses_nothing_and_repeat
         truth = Truth(owner)
         truth.check()
         assert owner.log.check() == len([record for told in truth.told for record in told.records])
-        _check_acknowledged(truth, client.held, kills)
+        check_acknowledged(truth, client.held, kills)
         _check_erased(place, truth, client.held)
     shutil.rmtree(place.state)
     with Owner.open(place) as owner:
@@ -97,7 +97,8 @@ def _run_and_kill(place: Place, client: Client, watch: Watch, draw: Random, kill
         assert not thread.is_alive()
 
 
-def _check_acknowledged(truth: Truth, held: Acknowledged, kills: int) -> None:
+def check_acknowledged(truth: Truth, held: Acknowledged, kills: int) -> None:
+    """What was answered is in the log, in the ledger and in the feed."""
     streams = truth.project.streams
     logged = truth.events()
     for event in [*held.events, *({"stream": "Movement", **row} for row in held.imports)]:
