@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -9,9 +10,9 @@ import numpy as np
 
 from streamgauge.app.reading import Question
 from streamgauge.app.tables import check_target, write_table
-from streamgauge.errors import BeyondState, StateDamaged, UnknownName
+from streamgauge.errors import UnknownName
 from streamgauge.features.chunks import in_order
-from streamgauge.features.state import EntityState
+from streamgauge.features.stored import compute_stored
 from streamgauge.outcomes.population import holds_many
 
 if TYPE_CHECKING:
@@ -109,19 +110,13 @@ def _score(
     pending: frozenset[str],
     batch: Sequence[str],
 ) -> _Scored:
-    rows = np.full((len(batch), served.bound.features), np.nan)
-    found = np.zeros(len(batch), np.bool_)
-    for number, (entity, data) in enumerate(zip(batch, applier.store.get_many(batch), strict=True)):
-        row = None
-        if data is not None and entity not in pending:
-            row = _from_state(served, cut, data)
-        if row is None:
-            try:
-                row = reader.read(Question(entity, cut.as_of, cut.position), served.bound).row
-            except UnknownName:  # its first event came after the cut
-                continue
-        rows[number] = row
-        found[number] = True
+    held = applier.store.get_many(batch)
+    states = [None if entity in pending else data for entity, data in zip(batch, held, strict=True)]
+    rows, found = compute_stored(served.bound, states, cut.as_of, cut.position)
+    for number in np.flatnonzero(~found).tolist():
+        with suppress(UnknownName):  # its first event came after the cut
+            rows[number] = reader.read(Question(batch[number], cut.as_of, cut.position), served.bound).row
+            found[number] = True
     predicate = served.serving.active
     if predicate is not None:
         names = served.loaded.program.names
@@ -130,17 +125,6 @@ def _score(
     scores = served.scorer.score_many(served.inputs(rows[chosen]))
     ids = [batch[number].partition(":")[2] for number in chosen.tolist()]
     return _Scored(ids, scores.pd, scores.points, scores.margin, len(batch))
-
-
-def _from_state(served: LiveModel, cut: _Cut, data: bytes) -> NDArray[np.float64] | None:
-    """Return the columns of an entity from its state, or None where the state is not what the cut sees."""
-    try:
-        state = EntityState.decode(served.bound.layout, data)
-        if state.last_position > cut.position:
-            return None
-        return state.compute(served.bound, cut.as_of)
-    except (BeyondState, StateDamaged):
-        return None
 
 
 def _write(parts: Sequence[_Scored], served: LiveModel, cut: _Cut, out: Path) -> None:

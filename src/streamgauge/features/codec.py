@@ -28,6 +28,7 @@ _DIGEST: Final = 16
 _NO_DIGEST: Final = bytes(_DIGEST)
 _ROOM: Final = 4
 _State = TypeVar("_State", bound="EntityState")
+_Head = TypeVar("_Head")
 
 
 class _StreamHeader(msgspec.Struct, array_like=True, gc=False):
@@ -55,8 +56,29 @@ class _Header(msgspec.Struct, array_like=True, gc=False):
     streams: list[_StreamHeader]
 
 
+class StreamOutline(msgspec.Struct, array_like=True, gc=False):
+    """A stream's scalars; what is remembered of ids is passed over."""
+
+    name: str
+    lateness_us: int
+    events: int
+    folded_last: int
+
+
+class Outline(msgspec.Struct, array_like=True, gc=False):
+    """A state's scalars, and where the first of its packed blocks begins."""
+
+    layout: bytes
+    last_position: int
+    last_known_at: int
+    last_event_time: int
+    streams: list[StreamOutline]
+    end: int = 0
+
+
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_Header)
+_OUTLINER: Final = msgspec.msgpack.Decoder(Outline)
 
 
 def encode_state(state: EntityState) -> bytes:
@@ -88,7 +110,7 @@ def decode_state(state: _State, data: bytes) -> _State:
     Raises:
         StateDamaged: The bytes are damaged, or were written under another layout or format.
     """
-    header, at = _read(data)
+    header, at = _read(data, _DECODER)
     if header.layout.hex() != state.layout.digest:
         raise StateDamaged(
             f"A state was written under layout {header.layout.hex()[:12]}, not {state.layout.digest[:12]}: rebuild it."
@@ -103,16 +125,27 @@ def decode_state(state: _State, data: bytes) -> _State:
     return state
 
 
+def outline(data: bytes) -> Outline:
+    """Return the outline of a state, having checked its bytes.
+
+    Raises:
+        StateDamaged: They are damaged or of another format.
+    """
+    found, end = _read(data, _OUTLINER)
+    found.end = end
+    return found
+
+
 def check_state(data: bytes) -> None:
     """Check the bytes of a state.
 
     Raises:
         StateDamaged: They are damaged or of another format.
     """
-    _read(data)
+    _read(data, _OUTLINER)
 
 
-def _read(data: bytes) -> tuple[_Header, int]:
+def _read(data: bytes, decoder: msgspec.msgpack.Decoder[_Head]) -> tuple[_Head, int]:
     """Return a state's header, having checked its bytes, and where it ends."""
     if len(data) < _PREFIX.size:
         raise StateDamaged(f"A state of {len(data)} bytes was cut short: rebuild it from the log.")
@@ -123,7 +156,7 @@ def _read(data: bytes) -> tuple[_Header, int]:
         raise StateDamaged("A state does not have the checksum it was written with: rebuild it from the log.")
     end = _PREFIX.size + length
     try:
-        return _DECODER.decode(memoryview(data)[_PREFIX.size : end]), end
+        return decoder.decode(memoryview(data)[_PREFIX.size : end]), end
     except msgspec.MsgspecError as error:
         raise StateDamaged(f"A state's header cannot be read ({error}): rebuild it from the log.") from error
 
