@@ -136,7 +136,7 @@ class Eraser:
         self._engine = engine
         self._book = book
         self._clock = clock
-        self._file = TaskFile(place.data / "erasure.pending")
+        self._file = TaskFile(place.erasure_mark)
         self._one_at_a_time = threading.Lock()
 
     def erase(

@@ -10,13 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from streamgauge.app import wiring
-from streamgauge.app.answers import (
-    DecisionAnswer,
-    FeaturesAnswer,
-    ImportAnswer,
-    IngestAnswer,
-    ScoreAnswer,
-)
+from streamgauge.app.answers import DecisionAnswer, FeaturesAnswer, ImportAnswer, IngestAnswer, ScoreAnswer
 from streamgauge.app.applying import Applier
 from streamgauge.app.deciding import Asked, Decider, answer_of, ask, default_id
 from streamgauge.app.declared import project_to_serve, safe_streams, streams_to_serve
@@ -30,11 +24,10 @@ from streamgauge.app.lock import OwnerLock
 from streamgauge.app.metrics import Metrics
 from streamgauge.app.publishing import Publisher
 from streamgauge.app.reading import Question, Reader
-from streamgauge.app.replies import (
-    record_answer,
-)
+from streamgauge.app.replies import record_answer
 from streamgauge.app.scores import ScoreFeed
 from streamgauge.app.sealing import Sealer
+from streamgauge.app.served import ServedFile
 from streamgauge.app.states import Limits
 from streamgauge.app.steward import Steward
 from streamgauge.app.stores import carry_scores, fitting_store, prepare_store, retire, sweep
@@ -109,6 +102,8 @@ class Owner(Steward):
 
     def _open(self, undo: ExitStack, progress: Progress, *, early: bool) -> None:
         place, clock = self.place, self.clock
+        self._served = ServedFile(place.served)
+        self._served.withdraw()
         self._log: Log = wiring.open_own_log(place)
         undo.callback(self._log.close)
         self._book = SchemaBook(self._log.schema)
@@ -127,7 +122,7 @@ class Owner(Steward):
         drift = DriftBook(place.data / "drift.json", clock, self.metrics)
         undo.callback(drift.flush)
         self.intake = Intake(streams, self._log, clock, self.metrics, drift)
-        self._marker = ImportMarker(place.data / "import.pending")
+        self._marker = ImportMarker(place.import_mark)
         self.publisher = Publisher(clock.now_us, self.metrics)
         self._reloading = threading.Lock()
         store = fitting_store(place, self._log, live.layouts, progress)
@@ -354,6 +349,7 @@ class Owner(Steward):
         """Apply and record everything that waits, and release the directory."""
         if self.verifier is not None:
             self.verifier.close()
+        self._served.withdraw()
         self.desk.close()
         self.engine.close()
         self.intake.drift.flush()
@@ -383,6 +379,7 @@ class Owner(Steward):
             self._log, store, live, self._book, self.publisher, self.clock, self.engine.applier.pending
         )
         self._feed = ScoreFeed(store)
+        self._served.write(live)
         self._decider = Decider(
             self._log,
             self._ledger,
@@ -416,6 +413,7 @@ class Owner(Steward):
             records = self._log.read_after(applier.applied, _SPARE_OUTBOX)
             applier.prepare([record for record in records if record.position <= old.applied], publish=False)
             applier.write()
+        self._served.withdraw()
         self.engine.applier = applier
         old.end()
         self._serve(live, store)

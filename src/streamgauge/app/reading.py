@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from streamgauge.app.answers import FeaturesAnswer, ScoreAnswer, iso, number, seconds
 from streamgauge.app.fresh import FreshStates
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streamgauge.app.live import LiveModel, LiveSet
-    from streamgauge.app.publishing import Publisher
     from streamgauge.clock import Clock
     from streamgauge.definitions.specs import ProjectSpec
     from streamgauge.features.decode import SchemaBook
@@ -63,6 +62,18 @@ class Reading:
     known_at: int
 
 
+class Newest(Protocol):
+    """Knows the newest applied position."""
+
+    @property
+    def position(self) -> int:
+        """The position."""
+
+    @property
+    def known_at(self) -> int:
+        """The ``accepted_at`` of its record, µs."""
+
+
 class Reader:
     """Answers reads from any thread; it never waits for the applying one."""
 
@@ -72,7 +83,7 @@ class Reader:
         store: StateStore,
         live: LiveSet,
         book: SchemaBook,
-        publisher: Publisher,
+        newest: Newest,
         clock: Clock,
         pending: Container[str],
     ) -> None:
@@ -83,7 +94,7 @@ class Reader:
             store: For the newest.
             live: What is served.
             book: The forms that records were written under.
-            publisher: Knows the newest applied position.
+            newest: Knows the newest applied position.
             clock: The present.
             pending: Entities whose stored state lacks imported history.
         """
@@ -91,7 +102,7 @@ class Reader:
         self._live = live
         self._book = book
         self._fresh = FreshStates(log, store, live.layouts, book)
-        self._publisher = publisher
+        self._newest = newest
         self._clock = clock
         self._pending = pending
 
@@ -179,7 +190,7 @@ class Reader:
         """
         if question.position is None and question.entity not in self._pending:
             # Before the state: what is applied between the two is in the state, and is never claimed without it.
-            applied, learnt = self._publisher.position, self._publisher.known_at
+            applied, learnt = self._newest.position, self._newest.known_at
             states = self._states(question.entity, bound, applied)
             if states is not None:
                 floor = max(state.clock_floor for state in states.values())
@@ -208,7 +219,7 @@ class Reader:
         return states if len(states) == 1 or all(one.last_position <= applied for one in states.values()) else None
 
     def _from_log(self, question: Question, bound: BoundProgram) -> Reading:
-        position = self._publisher.position if question.position is None else question.position
+        position = self._newest.position if question.position is None else question.position
         records = self._log.read_entity(question.entity, position)
         if not records:
             self._unknown(question)
@@ -226,7 +237,7 @@ class Reader:
         cut = dict.fromkeys(keys, position)
         row = vector_of_records(bound, timelines(told.__getitem__, self._book), keys, as_of, cut, None)
         known = max(record.known_at for some in told.values() for record in some)
-        known_at = max(self._publisher.known_at, known) if question.position is None else known
+        known_at = max(self._newest.known_at, known) if question.position is None else known
         return Reading(row, as_of, position, known_at)
 
     def _unknown(self, question: Question) -> None:

@@ -206,6 +206,21 @@ class Place:
         """The owner's Unix socket for API workers, in a folder that only this user may enter."""
         return self.data / "workers" / "owner.sock"
 
+    @property
+    def served(self) -> Path:
+        """What the owner serves now; see `streamgauge.app.served`."""
+        return self.data / "served.json"
+
+    @property
+    def import_mark(self) -> Path:
+        """There while states may lack imported history."""
+        return self.data / "import.pending"
+
+    @property
+    def erasure_mark(self) -> Path:
+        """There while an erasure is under way."""
+        return self.data / "erasure.pending"
+
 
 def find_place(start: Path) -> Place:
     """Find ``streamgauge.toml`` in a directory or above it, and read it.

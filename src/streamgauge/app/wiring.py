@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamgauge.adapters.sqlite.archived_log import ArchivedLog
+    from streamgauge.adapters.sqlite.ledger_reading import DecisionReader
     from streamgauge.app.settings import Place
     from streamgauge.decisions.ledger import Ledger
     from streamgauge.features.store import StateStore
@@ -34,13 +35,14 @@ class SystemClock:
         return time.time_ns() // 1_000
 
 
-def open_log(place: Place) -> Log:
-    """Open the event log of a project directory, creating it where there is none."""
+def open_log(place: Place, *, reads_only: bool = False) -> Log:
+    """Open the event log of a project directory, creating it where there is none (unless it is only read)."""
     from streamgauge.adapters.sqlite.archived_log import ArchivedLog
     from streamgauge.log.archive import Archive
 
-    place.data.mkdir(parents=True, exist_ok=True)
-    return ArchivedLog(place.log, Archive(place.archive, _segment_files))
+    if not reads_only:
+        place.data.mkdir(parents=True, exist_ok=True)
+    return ArchivedLog(place.log, Archive(place.archive, _segment_files), reads_only=reads_only)
 
 
 def open_own_log(place: Place) -> Log:
@@ -66,13 +68,14 @@ def store_folder(place: Place, layout_digest: str) -> Path:
     return place.state / layout_digest[:16]
 
 
-def open_store(place: Place, layout_digest: str) -> StateStore:
+def open_store(place: Place, layout_digest: str, *, reads_only: bool = False) -> StateStore:
     """Open the state store of a layout."""
     from streamgauge.adapters.lmdb.store import LmdbStateStore
 
     folder = store_folder(place, layout_digest)
-    folder.mkdir(parents=True, exist_ok=True)
-    return LmdbStateStore(folder, layout_digest, keep=place.settings.engine.outbox)
+    if not reads_only:
+        folder.mkdir(parents=True, exist_ok=True)
+    return LmdbStateStore(folder, layout_digest, readonly=reads_only, keep=place.settings.engine.outbox)
 
 
 def open_other_stores(place: Place, layout_digest: str) -> Iterator[StateStore]:
@@ -90,6 +93,13 @@ def open_ledger(place: Place) -> Ledger:
     from streamgauge.adapters.sqlite.ledger import SqliteLedger
 
     return SqliteLedger(place.ledger, place.heads, os.urandom)
+
+
+def open_decisions(place: Place) -> DecisionReader:
+    """Return what reads decisions beside the owner of the ledger."""
+    from streamgauge.adapters.sqlite.ledger_reading import DecisionReader
+
+    return DecisionReader(place.ledger)
 
 
 def open_protected(place: Place) -> ProtectedStore:

@@ -118,5 +118,8 @@ class StateStore(Protocol):
     def renew(self, why: str) -> None:
         """Put a damaged store aside, and go on with an empty and stale one."""
 
+    def forget_readers(self) -> None:
+        """Let go of what processes that died in the middle of a read were reading, so that its place is used again."""
+
     def close(self) -> None:
         """Note that all is well, and release the files; further calls fail."""

@@ -191,3 +191,24 @@ def test_an_erasure_that_was_cut_short_is_finished_or_undone(tmp_path: Path, end
     assert (again.watermark(), again.stale) == (3, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
     again.close()
+
+
+def test_what_a_killed_reader_was_reading_is_let_go(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, lmdb\n"
+        "env = lmdb.open(sys.argv[1], readonly=True, max_dbs=3)\n"
+        "txn = env.begin()\n"
+        "print('reading', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    store = LmdbStateStore(tmp_path, LAYOUT)
+    reader = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == b"reading\n"
+    reader.kill()
+    reader.wait()
+    reader.stdout.close()
+    assert str(reader.pid) in store._env.readers()
+    store.forget_readers()
+    assert str(reader.pid) not in store._env.readers()
+    store.close()

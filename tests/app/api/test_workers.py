@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,6 +213,138 @@ def test_events_are_accepted_read_back_and_refused_as_by_one_process(running: Ru
         assert (answer.status_code, answer.json()["errors"][0]["reason"]) == (422, "missing_field")
         never = client.get("/v1/entities/acc-00003/score", params={"min_position": 2**40})
         assert (never.status_code, never.json()["code"]) == (503, "position-not-reached")
+
+
+def movement(name: str, number: int) -> dict[str, Any]:
+    return {
+        "stream": "Movement",
+        "id": name,
+        "account": f"acc-{number:05d}",
+        "booked_at": datetime.now(UTC).isoformat(),
+        "amount": f"{10 + number}.00",
+        "kind": "sales",
+    }
+
+
+def moment_us(text: str) -> int:
+    found = datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)
+    return found // timedelta(microseconds=1)
+
+
+def active(running: Running, count: int) -> list[int]:
+    """Return the numbers of some accounts that have a score."""
+    with running.client() as client:
+        asked = (number for number in range(40, 900) if client.get(f"/v1/entities/acc-{number:05d}/score").is_success)
+        return list(islice(asked, count))
+
+
+def answered_without_owner(running: Running, path: str) -> list[httpx.Response]:
+    """Stop the owner's process for a moment, and return what workers answer of themselves meanwhile."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        assert time.monotonic() < end
+        [owner] = running.pids("owner")
+        os.kill(owner, signal.SIGSTOP)
+        try:
+            return [_asked_anew(running, path) for _ in range(12)]  # a connection each, so that both are asked
+        except httpx.TimeoutException:
+            pass  # what is served is being opened
+        finally:
+            os.kill(owner, signal.SIGCONT)
+        time.sleep(0.2)
+        _asked_anew(running, path, 30)
+
+
+def _asked_anew(running: Running, path: str, timeout: float = 2) -> httpx.Response:
+    with httpx.Client(base_url=running.url, headers={"authorization": f"Bearer {running.key}"}, timeout=timeout) as one:
+        return one.get(path)
+
+
+def test_workers_answer_reads_by_themselves_byte_for_byte_as_the_owner_does(running: Running) -> None:
+    with running.client() as client:
+        assert client.post("/v1/events?wait=applied", json=movement("bytes", 5)).status_code == 200
+        decided = client.post("/v1/decisions", json=application("bytes", 5)).json()
+        for what in ("features", "score"):
+            path = f"/v1/entities/acc-00005/{what}?model=account-risk"
+            for answer in answered_without_owner(running, path):
+                assert answer.status_code == 200
+                assert answer.json()["position"] >= decided["positions"]["account"]
+                # With a moment the owner is asked.
+                same = client.get(path, params={"model": "account-risk", "as_of": answer.json()["as_of"]})
+                assert (same.content, same.headers["content-type"]) == (answer.content, answer.headers["content-type"])
+    owner = RemoteService(running.place)
+    for answer in answered_without_owner(running, "/v1/decisions/bytes"):
+        assert answer.json() == without_repeat(decided) | {"repeated": False}
+    for answer in answered_without_owner(running, "/v1/decisions/bytes?full=true"):
+        assert answer.json() == owner.decision_record("bytes")
+
+
+def test_reads_during_ingestion_know_what_they_ask_for_and_are_what_the_log_says(running: Running) -> None:
+    def work(number: int) -> list[tuple[str, str, dict[str, Any]]]:
+        found: list[tuple[str, str, dict[str, Any]]] = []
+        for turn in range(12):
+            with running.client() as client:
+                account = numbers[turn % len(numbers)]
+                event = movement(f"during-{number}-{turn}", account)
+                position = client.post("/v1/events?wait=applied", json=event).json()["position"]
+            with running.client() as client:
+                for what in ("features", "score"):
+                    asked = {"model": "account-risk", "min_position": position}
+                    answer = client.get(f"/v1/entities/acc-{account:05d}/{what}", params=asked)
+                    assert answer.status_code == 200, answer.text
+                    assert answer.json()["position"] >= position
+                    found.append((what, f"acc-{account:05d}", answer.json()))
+        return found
+
+    numbers = active(running, 3)
+    with ThreadPoolExecutor(4) as pool:
+        found = [one for some in pool.map(work, range(4)) for one in some]
+    owner = RemoteService(running.place)
+    for what, account, answer in found:
+        at = {"model": "account-risk", "position": answer["position"], "as_of": moment_us(answer["as_of"])}
+        if what == "features":
+            assert owner.features(account, **at).features == answer["features"]
+        else:
+            score = owner.score(account, **at)
+            assert (score.pd, score.points, score.margin) == (answer["pd"], answer["points"], answer["margin"])
+
+
+def test_workers_follow_a_reload_and_an_erasure(running: Running) -> None:
+    path = "/v1/entities/acc-00031/features?model=account-risk"
+    with running.client() as client:
+        client.post("/v1/events?wait=applied", json=movement("reload", 31))
+        before = answered_without_owner(running, path)[0].json()
+        owner = RemoteService(running.place)
+        owner.reload(quiet)
+        client.post("/v1/events?wait=applied", json=movement("after-reload", 31))
+        for answer in answered_without_owner(running, path):
+            assert answer.json()["position"] > before["position"]
+        assert owner.erase("acc-00031").counts["records"] > 0
+        for _ in range(6):
+            assert _asked_anew(running, path).status_code == 404
+        client.post("/v1/events?wait=applied", json=movement("after-erasure", 32))
+        for answer in answered_without_owner(running, path.replace("31", "32")):
+            assert answer.json()["position"] > before["position"] + 1
+
+
+def test_reads_after_the_owner_is_killed_are_fresh_or_say_when_to_ask_again(running: Running) -> None:
+    [number] = active(running, 1)
+    path = f"/v1/entities/acc-{number:05d}/score?model=account-risk"
+    with running.client() as client:
+        position = client.post("/v1/events?wait=applied", json=movement("killed", number)).json()["position"]
+        assert client.get(path).status_code == 200
+    [owner] = running.pids("owner")
+    os.kill(owner, signal.SIGKILL)
+    seen: list[int] = []
+    while not (503 in seen and seen[-1] == 200):
+        answer = _asked_anew(running, path, 30)
+        seen.append(answer.status_code)
+        if answer.status_code == 200:
+            assert answer.json()["position"] >= position
+        else:
+            assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
+        time.sleep(0.01)
+    assert all(answer.json()["position"] >= position for answer in answered_without_owner(running, path))
 
 
 def test_workers_ask_for_keys_and_pass_nothing_internal_on(running: Running) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import lmdb
 
 from streamgauge.adapters.lmdb import rewriting
+from streamgauge.adapters.lmdb.boot import boot_name
 from streamgauge.adapters.lmdb.values import (
     big,
     bodies_of,
@@ -32,7 +32,6 @@ FORMAT: Final = b"3"
 """Changes when the keys or values of the file do."""
 
 _Result = TypeVar("_Result")
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _PROVEN: Final = "proven"
 _STREAK: Final = 5
 """After how many owners in a row that did not close a store it is walked through all the same."""
@@ -89,7 +88,7 @@ class LmdbStateStore:
         self.unclean = False
         self._closed = False
         self._broken = False
-        self._boot = _boot() if boot is None else boot
+        self._boot = boot_name() if boot is None else boot
         self._proven = False
         self._streak = 0
         if readonly and not (self._folder / "data.mdb").exists():
@@ -226,6 +225,12 @@ class LmdbStateStore:
                 txn.put(name, checked(name, big(0)), db=self._meta)
 
         self._write(write)
+
+    def forget_readers(self) -> None:
+        """Let go of what processes that died in the middle of a read were reading."""
+        with self._mapping:
+            if not self._closed:
+                self._env.reader_check()
 
     def close(self) -> None:
         """Note that all is well, and release the files."""
@@ -439,11 +444,3 @@ class LmdbStateStore:
         return StateDamaged(
             f"The state store in {self._folder} is damaged ({error}). Start again: it is rebuilt from the log."
         )
-
-
-def _boot() -> str:
-    """Return what names this run of the machine; where the system does not say, none is the same as another."""
-    try:
-        return _BOOT_ID.read_text("ascii").strip()
-    except OSError:
-        return uuid.uuid4().hex

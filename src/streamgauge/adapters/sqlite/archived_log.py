@@ -47,16 +47,19 @@ class ArchivedLog(SqliteLog):
     Args:
         path: The file.
         archive: The archive.
+        reads_only: Whether another process owns both, and they are only read here.
     """
 
-    def __init__(self, path: Path | str, archive: Archive) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path | str, archive: Archive, *, reads_only: bool = False) -> None:
+        super().__init__(path, reads_only=reads_only)
         self._archive = archive
         self._stretch: Stretch | None = None
         self._recovered = False
         try:
             sealed_to = archive.snapshot().sealed_to
-            if sealed_to > self.last_position():  # the file was restored from before the last sealing
+            if (
+                not reads_only and sealed_to > self.last_position()
+            ):  # the file was restored from before the last sealing
                 with self._commit() as writer:
                     note_last(writer, sealed_to, 0)
         except BaseException:

@@ -66,6 +66,7 @@ class SqliteLog:
 
     Args:
         path: The file; it is created if there is none, its folder is not.
+        reads_only: Whether another process owns it: it is there, and is only read here.
 
     Raises:
         LogDamaged: The file is of a newer format, or no event log.
@@ -78,16 +79,17 @@ class SqliteLog:
     >>> log.close()
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, reads_only: bool = False) -> None:
         self._path = Path(path)
         self._writing = threading.Lock()
         self._streams: dict[str, _Stream] = {}
         self._stream_of_schema: dict[int, str] = {}
         self._texts: set[int] = set()
         with failures_named(self._path):
-            self._writer = connect(self._path)
+            self._writer = connect(self._path, reads_only=reads_only)
             try:
-                prepare(self._writer, self._path)
+                if not reads_only:
+                    prepare(self._writer, self._path)
                 self._stream_of_schema.update(self._writer.execute("SELECT number, stream FROM schemas"))
             except BaseException:
                 self._writer.close()

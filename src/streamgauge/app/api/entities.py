@@ -42,7 +42,7 @@ _PARAMETERS: Final = (
         {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     ),
 )
-_NAMES: Final = tuple(parameter.name for parameter in _PARAMETERS if parameter.place == "query")
+NAMES: Final = tuple(parameter.name for parameter in _PARAMETERS if parameter.place == "query")
 
 
 async def get_score(api: Api, request: Request) -> Response:
@@ -67,7 +67,7 @@ async def _read(read: Callable[[], Any], *, quick: bool) -> Any:  # noqa: ANN401
 
 
 async def _asked(api: Api, request: Request) -> dict[str, Any]:
-    parameters = Parameters(request, _NAMES)
+    parameters = Parameters(request, NAMES)
     position = parameters.integer("position", 1)
     await _reached(api, max(position or 0, parameters.integer("min_position") or 0))
     return {"model": parameters.text("model"), "as_of": parameters.moment("as_of"), "position": position}

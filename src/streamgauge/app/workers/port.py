@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 _encode: Final = msgspec.json.Encoder().encode
 _DECISIONS: Final = "/v1/decisions"
 _EVENTS: Final = "/v1/events"
+_ENDED_S: Final = 1.0
 
 
 CALLED: Final = {
@@ -82,6 +84,11 @@ class WorkerPort:
         for connection in list(self.connections):
             connection.close()
 
+    def forget_readers(self) -> None:
+        """Let go of what workers that died were reading."""
+        with suppress(Exception):  # the store was closed, or is being put in another's place
+            self.owner.engine.applier.store.forget_readers()
+
     def version(self) -> int:
         """Return the number of the declarations in force; where they have changed, every worker is told."""
         if self.owner.intake.streams is not self._streams:
@@ -113,6 +120,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - the form of the protocol
         self._port.connections.discard(self)
+        # Its process is ending, or has ended; if in the middle of a read, what it read must not be kept for ever.
+        self._loop.call_later(_ENDED_S, self._port.forget_readers)
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -22,10 +22,12 @@ from streamgauge.app.api.parameters import Parameters
 from streamgauge.app.api.serving import HttpServer, calm_collector, server_of
 from streamgauge.app.deciding import canonical
 from streamgauge.app.keys import Keys
+from streamgauge.app.wiring import SystemClock
 from streamgauge.app.workers.forwarding import Forwarder
 from streamgauge.app.workers.frames import Call, Decide, DecideRaw, Ingest
 from streamgauge.app.workers.link import OwnerLink, no_owner
 from streamgauge.app.workers.port import CALLED
+from streamgauge.app.workers.reads import LocalReads
 from streamgauge.errors import EventRejected
 
 if TYPE_CHECKING:
@@ -44,17 +46,19 @@ _AT_ONCE: Final = 500
 
 @dataclass(slots=True)
 class Worker:
-    """Answers requests, by the owner.
+    """Answers requests, by itself or by the owner.
 
     Attributes:
         link: The connection on which decisions and events are sent.
         forward: Passes everything else on.
         settings: The limits.
+        reads: What is answered here.
     """
 
     link: OwnerLink
     forward: Forwarder
     settings: ApiSettings
+    reads: LocalReads
 
     async def decide(self, request: Request) -> Response:
         """Have an event decided."""
@@ -99,6 +103,11 @@ class Worker:
         params, query = dict(request.path_params), scope["query_string"]
         return _response(await self.link.ask(lambda number: Call(number, name, scope["path"], params, query)))
 
+    async def read(self, name: str, here: Callable[[Request], Response | None], request: Request) -> Response:
+        """Answer a read here, while there is an owner and it is nothing unusual; else have the owner answer it."""
+        answer = None if self.link.declared is None else here(request)
+        return await self.call(name, request) if answer is None else answer
+
     async def health(self, request: Request) -> Response:
         """Answer: this process lives."""
         return await health.get_health(None, request)  # type: ignore[arg-type] # it asks nobody
@@ -109,6 +118,9 @@ class Worker:
             "post_decision": self.decide,
             "post_events": self.ingest,
             "get_health": self.health,
+            "get_score": partial(self.read, "get_score", self.reads.score),
+            "get_features": partial(self.read, "get_features", self.reads.features),
+            "get_decision": partial(self.read, "get_decision", self.reads.decision),
         }
         if operation.name in own:
             return own[operation.name]
@@ -150,13 +162,15 @@ async def _serve(place: Place, listener: socket.socket, life: int) -> None:
     link = OwnerLink(place.worker_socket)
     forward = Forwarder(place.socket)
     keys = Keys(place.keys) if place.settings.api.keys else None
-    server = server_of(worker_app(Worker(link, forward, place.settings.api), keys))
+    reads = LocalReads(place, SystemClock())
+    server = server_of(worker_app(Worker(link, forward, place.settings.api, reads), keys))
     linking = loop.create_task(link.keep())
     waiting = loop.create_task(stopping.wait())
     greeted = loop.create_task(link.greeted.wait())
     await asyncio.wait([greeted, waiting], return_when=asyncio.FIRST_COMPLETED)
     greeted.cancel()
     if not stopping.is_set():
+        reads.open()
         serving = loop.create_task(server.serve([listener]))
         await _listening(server, serving)
         calm_collector()
@@ -169,6 +183,7 @@ async def _serve(place: Place, listener: socket.socket, life: int) -> None:
     waiting.cancel()
     linking.cancel()
     await asyncio.gather(linking, return_exceptions=True)
+    reads.close()
 
 
 async def _listening(server: HttpServer, serving: asyncio.Task[Any]) -> None:
