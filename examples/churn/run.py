@@ -126,7 +126,7 @@ def make_place(root: Path) -> Path:
 
 def take_in(owner: Owner, service: Service, progress: Progress) -> dict[str, int]:
     """Import the history with its arrivals, and the protected attributes into their own file; return how many events."""
-    events = {}
+    events: dict[str, int] = {}
     for stream, frame in service.frames.items():
         answer = owner.import_frame(frame, stream, progress, known_at="known_at")
         if answer.quarantined:
@@ -160,15 +160,14 @@ def serve(owner: Owner, dataset: Dataset, run: TrainingRun) -> Served:
 
 def against_truth(run: TrainingRun, service: Service) -> float:
     """Return the rank correlation between the PD of a test week and the latent probability of the next renewal."""
-    from scipy.stats import spearmanr
-
     begins = int(service.end.timestamp() // 86_400) - DAYS
     renewals = service.truth.with_columns(
         pl.format("customer:cust-{}", pl.col("customer").cast(pl.String).str.zfill(5)).alias("entity"), pl.col("day").cast(pl.Int64)
     ).sort("day")
     weeks = run.rows.filter(pl.col("part") == "test").with_columns((pl.col("as_of").dt.epoch("d") - begins).cast(pl.Int64).alias("day"))
     both = weeks.sort("day").join_asof(renewals, on="day", by="entity", strategy="forward", check_sortedness=False).drop_nulls("probability")
-    return float(spearmanr(both["pd"].to_numpy(), both["probability"].to_numpy()).statistic)
+    ranked = both.select(pl.corr("pd", "probability", method="spearman"))
+    return float(ranked.item())
 
 
 def run_example(service: Service, root: Path) -> Outcome:

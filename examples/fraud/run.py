@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from streamgauge.app.answers import DecisionAnswer
     from streamgauge.models.run import TrainingRun
 
 HERE: Final = Path(__file__).resolve().parent
@@ -134,7 +135,7 @@ def make_place(root: Path) -> Path:
 
 def take_in(owner: Owner, frames: dict[str, pl.DataFrame], progress: Progress) -> dict[str, int]:
     """Import a history with its arrivals, and return how many events each stream has."""
-    events = {}
+    events: dict[str, int] = {}
     for stream in STREAMS:
         answer = owner.import_frame(frames[stream], stream, progress, known_at="known_at")
         if answer.quarantined:
@@ -153,11 +154,12 @@ def learn(owner: Owner, progress: Progress) -> TrainingRun:
 
 def decide(owner: Owner, clock: FixedClock, frames: dict[str, pl.DataFrame], progress: Progress) -> Decided:
     """Take the events of the last days as they come: payments are decided, chargebacks ingested."""
-    events = sorted(
+    events: list[dict[str, Any]] = sorted(
         ({**row, "stream": stream} for stream in STREAMS for row in frames[stream].drop("known_at").to_dicts()),
         key=lambda event: event["at"],
     )
-    answers, took = [], []
+    answers: list[DecisionAnswer] = []
+    took: list[float] = []
     for done, event in enumerate(events, start=1):
         clock.set(micros(event["at"]))
         event["at"] = event["at"].isoformat()

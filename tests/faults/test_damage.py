@@ -107,6 +107,29 @@ def test_an_index_that_hides_records_is_made_again(lender: Place, caplog: pytest
     assert caplog.text == ""
 
 
+def test_an_index_that_hides_decisions_is_made_again(lender: Place, caplog: pytest.LogCaptureFixture) -> None:
+    with Owner.open(lender) as owner:
+        ids = [entry.decision_id for entry in owner.ledger.iterate()]
+    with closing(sqlite3.connect(lender.ledger)) as file:
+        [(root, page_size)] = file.execute(
+            "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_master"
+            " WHERE type = 'index' AND tbl_name = 'chain' AND sql IS NULL"
+        )
+    data = bytearray(lender.ledger.read_bytes())
+    for decision_id in ids:
+        at = data.find(decision_id.encode(), (root - 1) * page_size, root * page_size)
+        if at >= 0:
+            data[at] ^= 1
+    lender.ledger.write_bytes(data)
+    with Owner.open(lender) as owner:
+        assert "An index of ledger.db was damaged" in caplog.text
+        assert [owner.decision(decision_id).decision_id for decision_id in ids] == ids
+        assert owner.verify(lambda *_: None).chain == "intact"
+    caplog.clear()
+    Owner.open(lender).close()
+    assert caplog.text == ""
+
+
 def test_a_refused_event_that_is_not_what_was_written_is_named(lender: Place) -> None:
     with Owner.open(lender) as owner:
         owner.ingest([{"stream": "Movement", "amount": "seven"}])

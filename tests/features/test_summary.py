@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.definitions.specs import AggregateSpec, WindowSpec
-from streamgauge.features.batch import Batch, Programs, Trigger, apply_all
+from streamgauge.features.asking import Programs, Trigger
+from streamgauge.features.batch import Batch, apply_all
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.compute import StreamArrays, compute_one
 from streamgauge.features.decode import SchemaBook

@@ -107,7 +107,7 @@ class Owner(Steward):
         self._log: Log = wiring.open_own_log(place)
         undo.callback(self._log.close)
         self._book = SchemaBook(self._log.schema)
-        self._ledger: Ledger = wiring.open_ledger(place)
+        self._ledger: Ledger = wiring.open_own_ledger(place)
         undo.callback(self._ledger.close)
         self._registry: Registry = wiring.open_registry(place)
         live = LiveSet.champions(self._registry)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamgauge.adapters.sqlite.archived_log import ArchivedLog
+    from streamgauge.adapters.sqlite.ledger import SqliteLedger
     from streamgauge.adapters.sqlite.ledger_reading import DecisionReader
     from streamgauge.app.settings import Place
     from streamgauge.decisions.ledger import Ledger
@@ -93,6 +94,14 @@ def open_ledger(place: Place) -> Ledger:
     from streamgauge.adapters.sqlite.ledger import SqliteLedger
 
     return SqliteLedger(place.ledger, place.heads, os.urandom)
+
+
+def open_own_ledger(place: Place) -> Ledger:
+    """Open the ledger of a directory that this process owns; damaged indexes are made again from the entries."""
+    ledger = cast("SqliteLedger", open_ledger(place))
+    if ledger.mend():
+        logger.warning("An index of %s was damaged; it was made again from the entries.", place.ledger.name)
+    return ledger
 
 
 def open_decisions(place: Place) -> DecisionReader:

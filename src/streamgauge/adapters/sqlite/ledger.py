@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import msgspec
 
 from streamgauge.adapters.sqlite.checkpoint import Checkpointer
-from streamgauge.adapters.sqlite.ledger_rows import READ_ENTRY, RowSource, connect, connect_writer, to_row
+from streamgauge.adapters.sqlite.ledger_rows import READ_ENTRY, RowSource, connect, connect_writer, mend_indexes, to_row
 from streamgauge.decisions.chain import (
     EMPTY,
     Break,
@@ -67,6 +67,11 @@ class SqliteLedger:
         self._head, self._group_after = self._newest(self._connection)
         self._unwritten: Head | None = None
         self._broken = self._check_heads()
+
+    def mend(self) -> bool:
+        """Make the indexes again where they do not fit the entries, and return whether they had to be."""
+        with self._writing:
+            return mend_indexes(self._connection)
 
     def append(self, records: Sequence[DecisionRecord]) -> list[Receipt]:
         """Keep decisions durably, all or none."""

@@ -82,6 +82,20 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def mend_indexes(connection: sqlite3.Connection) -> bool:
+    """Make the indexes of the chain and of its entities again where they do not fit, and return whether they had to be.
+
+    Entries have their hashes, an index has none: one that is not what was written would hide a decision. What is wrong
+    with the tables themselves is left to the walk of the chain, which knows where it is.
+    """
+    with suppress(sqlite3.DatabaseError):
+        checks = [f"PRAGMA integrity_check('{table}')" for table in ("chain", "entities")]
+        if any(text != "ok" for check in checks for (text,) in connection.execute(check)):
+            connection.execute("REINDEX")
+            return True
+    return False
+
+
 def to_row(columns: tuple[Any, ...], entities: dict[str, str] | None = None) -> StoredEntry:
     """Make an entry of the columns that `READ_ENTRY` names."""
     seq, after, decision_id, digest, chain_hash, salt, body = columns
