@@ -22,8 +22,9 @@ def test_a_clock_that_steps_changes_no_order_and_no_value(lender: Place) -> None
         newest = ""
         for step in STEPS:
             clock.advance(step)
-            owner.ingest([sender.event(datetime.now(UTC)) for _ in range(8)], applied=True)
-            owner.decide(f"k{step}", sender.application(datetime.now(UTC)))
+            now = datetime.fromtimestamp(clock.now_us() / 1_000_000, UTC)
+            owner.ingest([sender.event(now) for _ in range(8)], applied=True)
+            owner.decide(f"k{step}", sender.application(now))
             read = owner.features("A-00", model=ACCOUNT_RISK)
             assert read.known_at >= newest
             assert read.as_of >= read.known_at

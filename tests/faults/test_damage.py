@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -29,7 +30,8 @@ TRIALS = int(os.environ.get("FAULTS_DAMAGES", "4"))
 def damaged(place: Place, target: str, *, seed: int = 1) -> list[tuple[str, str]]:
     """Return what was done to copies of a file, and what became of it."""
     command = [sys.executable, "-m", "tests.faults.damage", str(place.root), target, str(TRIALS), str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3_000:]
     found: list[tuple[str, str]] = json.loads(done.stdout)
     return found
 
@@ -40,8 +42,9 @@ def crash(place: Place) -> None:
     if child == 0:
         sender = Sender(5, prefix="c")
         owner = Owner.open(place)
-        for _ in range(5):
+        for number in range(5):
             owner.ingest([sender.event(datetime.now(UTC)) for _ in range(8)], applied=True)
+            owner.decide(f"c{number}", sender.application(datetime.now(UTC)))
         os._exit(0)
     os.waitpid(child, 0)
 
@@ -71,7 +74,10 @@ def test_a_damaged_log_is_named_and_never_served_wrongly(sealed: Place, pages: s
 def test_a_log_of_which_the_last_commits_are_damaged_is_named(lender: Place) -> None:
     crash(lender)
     for done, outcome in damaged(lender, "log.db-wal"):
-        assert outcome.startswith(("fine", "LogDamaged: The event log ends at position ")), (done, outcome)
+        # Nothing counts refused events from outside: those of a lost commit are lost without a trace.
+        found, _, whole = (re.sub(r", quarantine \w+", "", part) for part in outcome.partition(", not "))
+        same = found == f"differs: {whole}"
+        assert same or outcome.startswith(("fine", "LogDamaged: The event log ends at position ")), (done, outcome)
 
 
 @pytest.mark.parametrize("target", ["*.parquet", "manifest.json", "*.ids"])

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -291,3 +292,15 @@ def direct(visible: list[Record], t: int) -> NDArray[np.float64]:
     ]
     history = EntityHistory(LAYOUT, kept, BOOK)
     return history.at_positions(BOUND, np.array([t]), np.array([10**9]))
+
+
+def test_a_rebuilt_state_knows_that_an_id_that_began_anew_was_forgotten_once() -> None:
+    records = [
+        record("a", 100 * S, position=3, stream="Ask", units=(1,), known_at=100 * S, schema=NUMBERS["Ask"]),
+        record("a", 120 * S, position=6, stream="Ask", units=(1,), known_at=120 * S, schema=NUMBERS["Ask"]),
+    ]
+    imported = record(
+        "b", 90 * S, position=9, stream="Ask", units=(1,), known_at=95 * S, imported=True, schema=NUMBERS["Ask"]
+    )
+    with pytest.raises(BeyondState, match="rebuild it from the log"):
+        EntityState.rebuild(LAYOUT, records, BOOK).apply(imported, BOOK)

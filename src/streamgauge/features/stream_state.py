@@ -189,6 +189,8 @@ class StreamState:
         self.newest = int(self.time[n - 1]) if n else NULL
         self.newest_key = _LAST
         self.hidden = n - len(self.ids)
+        # An id may be remembered for its newer event while its older one is hidden.
+        self.forgot |= self.hidden > 0
         self.sweep_at = _FIRST_SWEEP + 2 * (len(self.entries) + len(self.fresh))
 
     def find(self, event_id: str, event_time: int) -> int:

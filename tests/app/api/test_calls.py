@@ -64,6 +64,7 @@ def test_a_full_call_is_taken_at_once(admin: Client, owner: Owner) -> None:
 
 def test_a_read_after_a_write_waits_for_it(admin: Client) -> None:
     path = "/v1/entities/reader/features?model=account-risk"
+    admin.post("/v1/events?wait=applied", json=movement("d-0", "first"))  # what applies events is compiled by then
     position = admin.post("/v1/events", json=movement("d-1", "reader")).json()["position"]
     answer = admin.get(f"{path}&min_position={position}").json()
     assert answer["position"] >= position
