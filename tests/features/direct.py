@@ -13,11 +13,11 @@ import numpy as np
 from streamgauge.definitions.schema import NULL, StreamSpec
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Tree
 from streamgauge.features.bind import BoundProgram
-from streamgauge.features.compute import StreamArrays, compute_one
 from streamgauge.features.decay import HALVING
 from streamgauge.features.kernel_moments import fold_events
 from streamgauge.features.layout import Layout, evaluate_conditions
 from streamgauge.features.program import FeatureProgram
+from tests.features.scanning import StreamArrays, compute_one
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND

@@ -15,7 +15,6 @@ from streamgauge.definitions.specs import AggregateSpec, WindowSpec
 from streamgauge.features.asking import Programs, Trigger
 from streamgauge.features.batch import Batch, apply_all
 from streamgauge.features.bind import BoundProgram
-from streamgauge.features.compute import StreamArrays, compute_one
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.kernel_tree import BLOCK_BITS, BUILT, FAN_BITS, SUMMARIZED
 from streamgauge.features.layout import evaluate_conditions
@@ -23,6 +22,7 @@ from streamgauge.features.state import EntityState
 from streamgauge.features.stream_state import StreamState
 from streamgauge.testing.records import record
 from tests.features.direct import SECOND, bind_aggregates
+from tests.features.scanning import StreamArrays, compute_one
 from tests.features.test_kernel_property import LIFE, SPECS, STREAMS, SUBSET
 
 DAY = 86_400 * SECOND

@@ -179,20 +179,6 @@ class States:
         self._trim(held)
         return len(states)
 
-    def close(self, pending: Iterable[str]) -> None:
-        """Write every dirty state but those that lack imported history."""
-        while self.checkpoint(pending=pending, everything=True):
-            pass
-
-    def renewed(self) -> None:
-        """Note that the store was built anew up to `applied`."""
-        self._dirty.clear()
-        self._unsaved.clear()
-        self._hot.clear()
-        self._cached.clear()
-        self._bytes.clear()
-        self._size = 0
-
     def _add(self, states: dict[str, bytes], entity: str) -> None:
         state = self._cached.get(entity)
         states[entity] = (self._load(entity) if state is None else state).encode()
