@@ -18,7 +18,6 @@ from streamgauge.app.owner import Owner
 from streamgauge.app.reading import Question
 from streamgauge.app.settings import Place
 
-Ints = NDArray[np.int64]
 GOAL = "at least 30,000 events/s scored and durable on 2 cores; one account with 25 % of events within 1.5 × of uniform"
 HOT = 0.25
 SUBSET = (
@@ -132,38 +131,42 @@ def _peers(
     )
     rates: dict[str, list[float]] = {}
     checks: list[str] = []
-    for name in ("bytewax", "river"):
+    for name in ("bytewax", "river", "pathway"):
         target = folder / f"{name}.npz"
         rates[_NAMES[name]] = []
-        for _ in range(1 if quick else 3):
+        for _ in range(1 if quick or name == "pathway" else 3):
             ended = subprocess.run(
                 [python, ROOT / "benchmarks" / "p2_peers.py", name, folder / "events.npz", target],
                 capture_output=True,
                 text=True,
                 check=True,
             )
-            rates[_NAMES[name]].append((len(some) - first) / float(ended.stdout.split()[-1]))
-        checks.append(check(place, name, dict(np.load(target)), some, account))
+            rates[_NAMES[name]].append(float(ended.stdout.split()[-1]))
+        checks.append(check(place, name, dict(np.load(target))))
     return checks, rates, []
 
 
-def check(place: Place, name: str, found: dict[str, NDArray[np.float64]], events: pl.DataFrame, account: Ints) -> str:
+def check(place: Place, name: str, found: dict[str, NDArray[np.float64]]) -> str:
     """Hold a peer's last values of some accounts against ours as of the same moments.
 
     Raises:
         Differs: One is another.
     """
-    last = dict(zip(account.tolist(), events["booked_at"].dt.epoch("us").to_list(), strict=True))
+    rows = zip(*(found[column].tolist() for column in ("account", "as_of", "values")), strict=True)
     with Owner.open(place) as owner:
         model = owner.live.models[MODEL]
         columns = [model.loaded.program.names.index(feature) for feature in SUBSET]
-        for number, values in list(zip(found["account"].tolist(), found["values"].tolist(), strict=True))[:_CHECKED]:
-            row = owner.reader.read(Question(f"account:acc-{number}", last[number]), model.bound).row
+        for number, as_of, values in list(rows)[:_CHECKED]:
+            row = owner.reader.read(Question(f"account:acc-{number}", as_of), model.bound).row
             ours = [float(row[column]) for column in columns]
             theirs = [value * sign / 100 if sign else value for value, sign in zip(values, _SIGNS, strict=True)]
             if any(abs(a - b) > _CLOSE * max(1.0, abs(b)) for a, b in zip(ours, theirs, strict=True)):
                 raise Differs(f"{name}, account {number}: {theirs}, ours {ours}")
-    return f"{name}: the eight features of {min(_CHECKED, len(found['account']))} accounts as of their last events"
+    return f"{name}: the eight features of {min(_CHECKED, len(found['account']))} accounts as of their last moments"
 
 
-_NAMES = {"bytewax": "Bytewax `stateful_map`, hand-written queues", "river": "river `TimeRolling`"}
+_NAMES = {
+    "bytewax": "Bytewax `stateful_map`, hand-written queues",
+    "river": "river `TimeRolling`",
+    "pathway": "Pathway `windowby`, sliding by days, 5,000 events",
+}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import ROOT, Report, Row, Spread, interleave, ratios
-from benchmarks.p3_check import Differs, same_as_peers, same_as_plain
+from benchmarks.measure import PEERS, ROOT, Report, Row, Spread, interleave, ratios, seconds
+from benchmarks.p3_check import Differs, same_as_other, same_as_peers, same_as_plain
 from benchmarks.p3_ours import from_columns, from_log, write_log
-from benchmarks.p3_peers import by_duckdb, by_polars, frame_of
+from benchmarks.p3_peers import by_duckdb, by_polars, frame_of, given_to
 from benchmarks.payments import BOUND, Payments, simulate
 
 GOAL = "2.5 × Polars on the same cores, 50 × DuckDB, memory at most 2 × the input"
@@ -29,10 +29,16 @@ NOTES = (
     each, judging identity, decoding, then the same. CPU: the
     processor seconds of all threads, which other work on the machine disturbs less.""",
 )
+_OTHERS = """Spark reads a cached table and writes nowhere. Feast computes no windows: it is given the finished
+    features, and joins them to accounts and moments; its file store multiplies every account's rows with themselves, so
+    it gets few."""
+_FEW = 20_000
 _MIB = 2**20
 _Cost = tuple[float, float]
 
 OURS, POLARS, DUCKDB = "Streamgauge, from columns", "Polars `rolling`", "DuckDB `RANGE`"
+OTHERS = {"spark": "Spark range windows", "feast": "Feast `get_historical_features`, given the features"}
+"""Peers of an environment of their own: `benchmarks.p3_others`."""
 
 
 def run(*, quick: bool) -> Report:
@@ -46,6 +52,15 @@ def run(*, quick: bool) -> Report:
         rows += _times(simulate(events, late), repetitions, f"{events:,} events, {late:.0%} late")
     rows += _from_log(simulate(events, 0.2), repetitions)
     rows += _memory(events)
+    notes = list(NOTES)
+    if quick or not (PEERS / "python").exists():
+        notes.append(f"{' and '.join(OTHERS.values())} are measured in the full form, with `make bench-venv`.")
+    else:
+        for name, count in (("spark", events), ("feast", _FEW)):
+            found, measured = by_other(name, simulate(count, 0.01), 3)
+            checks.append(found)
+            rows += measured
+        notes.append(_OTHERS)
     if not quick:
         rows += _times(simulate(10_000_000, 0.0), 2, "10,000,000 events, 0% late", with_duckdb=False)
     return Report(
@@ -55,7 +70,7 @@ def run(*, quick: bool) -> Report:
         goal=GOAL,
         checks=checks,
         rows=rows,
-        notes=NOTES,
+        notes=notes,
     )
 
 
@@ -77,6 +92,29 @@ def _times(payments: Payments, repetitions: int, where: str, *, with_duckdb: boo
     if with_duckdb:
         measured[DUCKDB] = lambda: _cost(lambda: by_duckdb(frame))
     return _rows(interleave(repetitions, measured), OURS, where)
+
+
+def by_other(name: str, payments: Payments, repetitions: int) -> tuple[str, list[Row]]:
+    """Run a peer in its own environment; return what was found equal, and its times beside ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "payments.parquet", Path(folder) / "answer.parquet"
+        given_to(name, payments).write_parquet(source)
+        ended = subprocess.run(
+            [PEERS / "python", ROOT / "benchmarks" / "p3_others.py", name, source, target, str(repetitions)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ended.returncode:
+            raise RuntimeError(f"{OTHERS[name]} failed: {ended.stderr.strip()[-1000:]}")
+        found = same_as_other(OTHERS[name], payments, target)
+    theirs = json.loads(ended.stdout.splitlines()[-1])
+    own = [seconds(lambda: from_columns(payments)) for _ in range(repetitions)]
+    where = f"{len(payments):,} events, 1% late"
+    rows = [Row(f"{OTHERS[name]} ({where})", Spread.of(theirs), "s", ratios(theirs, own))]
+    if name == "feast":
+        rows.insert(0, Row(f"{OURS} ({where})", Spread.of(own), "s"))
+    return found, rows
 
 
 def _rows(costs: dict[str, list[_Cost]], own: str, where: str) -> list[Row]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.p3_ours import accounts_and_times, from_columns
@@ -42,6 +44,18 @@ def same_as_peers(payments: Payments, *, with_duckdb: bool = True) -> list[str]:
             "1e-9 of theirs, which are rounded on the way"
         )
     ]
+
+
+def same_as_other(name: str, payments: Payments, answer: Path) -> str:
+    """Check the rows that a peer of another environment wrote, a file or a folder of Parquet.
+
+    Raises:
+        Differs: A value is another one.
+    """
+    result = pl.read_parquet(answer if answer.is_file() else answer / "*.parquet").sort("account", "at")
+    account, at = accounts_and_times(payments)
+    _compare(name, from_columns(payments, as_known=False)[np.lexsort((at, account))], as_features(result))
+    return f"{len(result):,} rows of {name}, likewise"
 
 
 def same_as_plain(payments: Payments, accounts: int = 25) -> list[str]:

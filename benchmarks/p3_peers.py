@@ -26,6 +26,14 @@ def frame_of(payments: Payments) -> pl.DataFrame:
     )
 
 
+def given_to(name: str, payments: Payments) -> pl.DataFrame:
+    """Return what a peer of another environment starts from: Feast with the finished features, which it joins."""
+    frame = frame_of(payments)
+    if name != "feast":
+        return frame
+    return frame.sort("account", "at").hstack(by_polars(frame).select(pl.col(COLUMNS).cast(pl.Float64)))
+
+
 def by_polars(frame: pl.DataFrame) -> pl.DataFrame:
     """Return account, at and the features in order of account and event time, by `DataFrame.rolling`.
 

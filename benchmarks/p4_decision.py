@@ -21,7 +21,7 @@ import streamgauge as sg
 from benchmarks.lender import MODEL, make_lender
 from benchmarks.measure import PEERS, ROOT, Report, Row, Spread, interleave, ratios
 from benchmarks.measure import seconds as seconds_of
-from benchmarks.p4_servers import Server, mlflow, ours, plain
+from benchmarks.p4_servers import Server, feast, mlflow, ours, plain
 from streamgauge.app import wiring
 from streamgauge.app.settings import find_place
 from streamgauge.scoring.artefact import ModelArtefact
@@ -75,11 +75,16 @@ def run(*, quick: bool) -> Report:
         bodies = Bodies(borrowers)
         with ours(project) as own, plain(onnx) as peer:
             rows, checks = check(own, peer, artefact, bodies.take(50))
+            if saved is not None:
+                online = saved.with_name("online.npz")
+                np.savez(online, rows=np.array(rows))
+                checks.append(check_feast(peer, rows, onnx, online))
         twin = Path(shutil.copytree(project, Path(folder) / "twin"))
         own = servers.enter_context(ours(project))
         others = [servers.enter_context(ours(twin, WORKERS)), servers.enter_context(plain(onnx))]
         if saved is not None:
             others.append(servers.enter_context(mlflow(saved)))
+            others.append(servers.enter_context(feast(onnx, saved.with_name("online.npz"))))
         feeds: dict[str, Callable[[int], Sequence[bytes]]] = {own.name: bodies.take}
         feeds |= {other.name: _fed(other, bodies, rows) for other in others}
         measured = _measure([own, *others], feeds, seconds, repetitions)
@@ -96,9 +101,12 @@ def run(*, quick: bool) -> Report:
         "CPU by step is that of the threads that do it; append and record are the time of their durable commits.",
     ]
     if saved is None:
-        notes.append("`mlflow models serve` is measured in the full form, with `make bench-venv`.")
+        notes.append("`mlflow models serve` and Feast are measured in the full form, with `make bench-venv`.")
     else:
-        notes.append("`mlflow models serve` has one worker and scikit-learn's estimator, fitted alike on such rows.")
+        notes += [
+            "`mlflow models serve` has one worker and scikit-learn's estimator, fitted alike on such rows.",
+            "Feast reads the finished row of an account from SQLite; somebody else has to compute and push it.",
+        ]
     return Report(
         id="P4",
         title="Decision: one POST, features, score, reasons and a durable record",
@@ -144,6 +152,23 @@ def check(
     ]
 
 
+def check_feast(peer: Server, rows: Sequence[Floats], onnx: Path, online: Path) -> str:
+    """Hold the margins that Feast's online store gives against the plain peer's of the same rows.
+
+    Raises:
+        Differs: One is another.
+    """
+    with feast(onnx, online) as server:
+        for account, row in enumerate(rows):
+            margin, other = (
+                float(one.post(body)["margin"])
+                for one, body in ((server, account_body(account)), (peer, plain_body(row)))
+            )
+            if margin != other:
+                raise Differs(f"{server.name} gives {margin!r} where {peer.name} gives {other!r}.")
+    return f"{len(rows)} margins of {server.name} equal {peer.name}'s"
+
+
 def row_of(features: Mapping[str, float | None], artefact: ModelArtefact) -> Floats:
     """Return recorded features as the model sees them."""
     values = (features[name] for name in artefact.features)
@@ -155,6 +180,11 @@ def row_of(features: Mapping[str, float | None], artefact: ModelArtefact) -> Flo
 def plain_body(row: Floats) -> bytes:
     """Return the plain peer's request for a row."""
     return json.dumps({"features": [None if math.isnan(value) else value for value in row.tolist()]}).encode()
+
+
+def account_body(account: int) -> bytes:
+    """Return the request to Feast for an account."""
+    return json.dumps({"account": account}).encode()
 
 
 def mlflow_body(row: Floats) -> bytes:
@@ -176,6 +206,8 @@ def _fed(server: Server, bodies: Bodies, rows: Sequence[Floats]) -> Callable[[in
 
 
 def _repeated(server: Server, rows: Sequence[Floats]) -> Callable[[int], Sequence[bytes]]:
+    if server.path == "/account":
+        return lambda count: [account_body(i % len(rows)) for i in range(count)]
     render = plain_body if server.path == "/score" else mlflow_body
     rendered = [render(row) for row in rows]
     return lambda count: [rendered[i % len(rendered)] for i in range(count)]

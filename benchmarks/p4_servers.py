@@ -128,6 +128,15 @@ def mlflow(model: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def feast(model: Path, rows: Path) -> Iterator[Server]:
+    """Run Feast's online store and an ONNX file behind FastAPI, from the peers' environment."""
+    port = _free_port()
+    arguments = [str(PEERS / "python"), str(ROOT / "benchmarks" / "feast_server.py"), str(model), str(rows), str(port)]
+    with serving(arguments, port) as pid:
+        yield Server("Feast online store + ONNX Runtime", port, "/account", pid=pid)
+
+
+@contextlib.contextmanager
 def serving(
     arguments: Sequence[str], port: int, cores: Sequence[int] = (SERVER_CORE,), **environment: str
 ) -> Iterator[int]:

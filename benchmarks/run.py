@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from benchmarks.measure import Report, Spread
 from benchmarks.report import RESULTS, TABLE, shown, write
+from benchmarks.summary import write_readme
 
 MODULES = {
     "p1": "p1_freshness",
@@ -34,17 +35,20 @@ class Benchmark(Protocol):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run what is asked for, print it, and write results and table."""
+    """Run what is asked for, print it, and write results, table and the README's summary of them."""
     options = _options(arguments)
     reports = []
     for name in options.only or MODULES:
         benchmark: Any = importlib.import_module(f"benchmarks.{MODULES[name]}")
         started = time.perf_counter()
+        print(f"{name}: measuring ...", file=sys.stderr, flush=True)
         report = benchmark.run(quick=options.quick)
         _print(report, time.perf_counter() - started)
         reports.append(report)
     if options.keep or not options.quick:
-        write(reports, quick=options.quick, results=options.results, table=options.table)
+        content = write(reports, quick=options.quick, results=options.results, table=options.table)
+        if options.results == RESULTS:
+            write_readme(content["benchmarks"])
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
