@@ -157,6 +157,11 @@ class Place:
         return self.data / "log.db"
 
     @property
+    def log_end(self) -> Path:
+        """How far the event log came, outside its file."""
+        return self.log.with_suffix(".end")
+
+    @property
     def archive(self) -> Path:
         """The sealed part of the event log."""
         return self.data / "archive"
