@@ -75,7 +75,9 @@ class VerificationSettings(_Section):
     """``[verification]``: how much is recomputed while serving."""
 
     share: float = Field(default=0.01, ge=0, le=1, description="Of decisions and of published scores; 0 for none.")
-    least_per_minute: float = Field(default=1.0, ge=0, le=60, description="Of each, where there are any; and so many older decisions.")
+    least_per_minute: float = Field(
+        default=1.0, ge=0, le=60, description="Of each, where there are any; and so many older decisions."
+    )
     cpu: float = Field(default=0.05, gt=0, le=1, description="The most of one core that it takes.")
 
 

@@ -1,8 +1,8 @@
 """Continuous verification: a share of decisions and published scores is recomputed while the owner serves.
 
-The owner samples what comes, and of older decisions one at a time, at random; a process of its own, at the lowest priority, recomputes from log and archive (`checking`), one at a
-time and never for more than its share of a core. Zero tolerance: a difference is an error in the log, a metric, and a
-detail of ``/readyz``.
+The owner samples what comes, and of older decisions one at a time, at random; a process of its own, at the lowest
+priority, recomputes from log and archive (`checking`), one at a time and never for more than its share of a core. Zero
+tolerance: a difference is an error in the log, a metric, and a detail of ``/readyz``.
 """
 
 from __future__ import annotations
