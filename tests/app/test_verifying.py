@@ -111,6 +111,21 @@ def test_a_planted_difference_is_found_and_shown(owner: Owner, caplog: pytest.Lo
     owner.verifier = None
 
 
+def test_a_decision_from_a_state_that_is_not_what_the_log_says_is_found(owner: Owner) -> None:
+    verifier = Verifier(owner)
+    owner.ingest([movement(7)], applied=True)
+    assert [job.kind for job in verifier.sampled(1.0)] == ["score"]
+    stream = owner.engine.applier.states.get("account:acc-00007").streams["Movement"]
+    stream.cols[:, stream.count - 1] ^= 1
+    owner.decide("v-1", APPLICATION)
+    checker = Checker(owner.log, owner.registry)
+    jobs = [job for job in verifier.sampled(1.0) if job.kind == "decision"]
+    for job in jobs:
+        verifier.judge(job, checker.run(job))
+    assert (len(jobs), verifier.mismatches) == (1, 1)
+    assert "recorded" in verifier.found[0]
+
+
 def test_what_was_erased_meanwhile_is_no_difference(owner: Owner) -> None:
     verifier = Verifier(owner)
     owner.ingest([movement(7)], applied=True)
