@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streamgauge.app.erasing import TaskFile
 from streamgauge.app.owner import Owner, quiet
 from streamgauge.app.settings import Place, find_place
 from streamgauge.clock import FixedClock
-from streamgauge.errors import DecisionErased, UnknownName
+from streamgauge.errors import DecisionErased, SettingsError, UnknownName
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +98,41 @@ def test_nothing_of_an_erased_entity_is_left_on_the_disk(lender: Lender, tmp_pat
         assert owner.log.check() > 0
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"stream": "Movement", "acount": WHO, "id": "q"},
+        {"stream": "Movement", "account": None, "note": WHO},
+        {"stream": "Movement", "account": [WHO]},
+        {"stream": "Unknown", "who": WHO},
+        WHO,
+    ],
+)
+def test_a_refused_event_that_does_not_say_whose_it_is_goes_where_it_names_the_entity(
+    lender: Lender, tmp_path: Path, refused: Any
+) -> None:
+    place = lender.copy(tmp_path / "lender")
+    with start(lender, place) as owner:
+        owner.ingest([refused])
+        assert held(place.data)
+        assert owner.erase(WHO, role="account").counts["quarantined"] == 1
+        assert held(place.data) == []
+
+
+def test_refused_events_of_others_stay(lender: Lender, tmp_path: Path) -> None:
+    with start(lender, lender.copy(tmp_path / "lender")) as owner:
+        before = [one.number for one in owner.quarantined()]
+        others: list[Any] = [
+            {"stream": "Unknown", "who": f"{WHO}1"},
+            {"stream": "Movement", "account": f"x{WHO}"},
+            {"stream": "Movement", "account": "other", "id": WHO},
+            f"no event, but {WHO}a and a{WHO}",
+        ]
+        owner.ingest(others)
+        assert owner.erase(WHO, role="account").counts["quarantined"] == 0
+        assert len(owner.quarantined()) == len(before) + len(others)
+
+
 def test_training_rows_kept_beside_models_go_too(lender: Lender, tmp_path: Path) -> None:
     with start(lender, lender.copy(tmp_path / "lender")) as owner:
         [model] = [one for one in owner.registry.models() if one == "account-risk"]
@@ -134,6 +170,17 @@ def test_an_erasure_that_was_cut_short_is_finished_at_the_next_start(lender: Len
         assert audit.counts["records"] == 23
         report = owner.verify(quiet)
         assert (report.mismatch, report.chain) == (0, "intact")
+
+
+def test_an_erasure_that_died_while_it_removed_its_mark_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "erasure.pending"
+    path.write_bytes(bytes(120))
+    assert TaskFile(path).read() is None
+    assert not path.exists()
+    for unreadable in (b"", bytes(20) + b"{"):
+        path.write_bytes(unreadable)
+        with pytest.raises(SettingsError, match="Delete the file"):
+            TaskFile(path).read()
 
 
 def test_a_role_must_be_told_where_an_id_has_several(tmp_path: Path) -> None:

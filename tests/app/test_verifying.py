@@ -16,7 +16,7 @@ from streamgauge.adapters.sqlite.log_rows import row_of
 from streamgauge.app.checking import Checker, Job, Result
 from streamgauge.app.owner import Owner, quiet
 from streamgauge.app.settings import Place, VerificationSettings
-from streamgauge.app.verifying import Sampler, Verifier
+from streamgauge.app.verifying import Patrol, Sampler, Verifier
 from streamgauge.clock import FixedClock
 
 if TYPE_CHECKING:
@@ -111,6 +111,21 @@ def test_a_planted_difference_is_found_and_shown(owner: Owner, caplog: pytest.Lo
     owner.verifier = None
 
 
+def test_a_decision_from_a_state_that_is_not_what_the_log_says_is_found(owner: Owner) -> None:
+    verifier = Verifier(owner)
+    owner.ingest([movement(7)], applied=True)
+    assert [job.kind for job in verifier.sampled(1.0)] == ["score"]
+    stream = owner.engine.applier.states.get("account:acc-00007").streams["Movement"]
+    stream.cols[:, stream.count - 1] ^= 1
+    owner.decide("v-1", APPLICATION)
+    checker = Checker(owner.log, owner.registry)
+    jobs = [job for job in verifier.sampled(1.0) if job.kind == "decision"]
+    for job in jobs:
+        verifier.judge(job, checker.run(job))
+    assert (len(jobs), verifier.mismatches) == (1, 1)
+    assert "recorded" in verifier.found[0]
+
+
 def test_what_was_erased_meanwhile_is_no_difference(owner: Owner) -> None:
     verifier = Verifier(owner)
     owner.ingest([movement(7)], applied=True)
@@ -125,6 +140,28 @@ def test_what_was_erased_meanwhile_is_no_difference(owner: Owner) -> None:
     assert owner.verify(quiet).mismatch == 0
 
 
+def test_an_older_decision_that_is_altered_is_found_by_and_by(owner: Owner) -> None:
+    owner.decide("v-1", APPLICATION)
+    verifier = Verifier(owner, chance=random.Random(3))  # noqa: S311 - a test's draw
+    assert [job for job in verifier.sampled(1.0) if job.kind == "decision"] == []
+    record = owner.log.find("Application", "account:acc-00007", "v-a")
+    assert record is not None
+    alter(owner, record.position)
+    (job,) = [job for job in verifier.sampled(60.0) if job.kind == "decision"]
+    verifier.judge(job, Checker(owner.log, owner.registry).run(job))
+    assert verifier.mismatches == 1
+
+
+def test_older_numbers_are_looked_at_so_many_times_a_minute() -> None:
+    patrol = Patrol(VerificationSettings(least_per_minute=2), random.Random(1))  # noqa: S311 - a test's draw
+    assert patrol.numbers(0, 60.0) == []
+    seen = [number for _ in range(600) for number in patrol.numbers(5, 1.0)]
+    assert len(seen) == 20
+    assert set(seen) == {1, 2, 3, 4, 5}
+    for none in ({"share": 0.0}, {"least_per_minute": 0.0}):
+        assert Patrol(VerificationSettings.model_validate(none), random.Random(1)).numbers(5, 600.0) == []  # noqa: S311 - a test's draw
+
+
 def test_an_altered_ledger_is_found(owner: Owner) -> None:
     verifier = Verifier(owner)
     owner.decide("v-1", APPLICATION)
@@ -132,7 +169,9 @@ def test_an_altered_ledger_is_found(owner: Owner) -> None:
         connection.execute("UPDATE bodies SET body = X'00'")
     connection.close()
     assert {job.kind for job in verifier.sampled(1.0)} == {"score"}
-    assert verifier.mismatches == 1
+    assert (verifier.checked, verifier.mismatches) == (1, 1)
+    text = owner.metrics.exposition().decode()
+    assert 'streamgauge_verification_total{kind="decision",result="mismatch"} 1.0' in text
 
 
 def test_a_process_of_its_own_recomputes_over_a_reload(owner: Owner) -> None:

@@ -153,6 +153,7 @@ class Acknowledged:
         imports: Rows of imports that were answered.
         erased: Accounts whose erasure was answered.
         asked: Accounts whose erasure was asked for.
+        refused: By the number that an answer named, the id of a refused event.
         retried: By the id of a refused event, the position that a retry was answered to have given it.
         scores: Published scores received, by id.
         last_score: The last number of the feed received.
@@ -163,6 +164,7 @@ class Acknowledged:
     imports: list[dict[str, Any]] = field(default_factory=list)
     erased: set[str] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
+    refused: dict[int, str] = field(default_factory=dict)
     retried: dict[str, int] = field(default_factory=dict)
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_score: int = 0
@@ -233,6 +235,7 @@ class Client:
                     for index, event in enumerate(events)
                     if index not in {one["index"] for one in answer["refused"]}
                 ]
+                self._keep_refused(events, answer)
             elif status not in {200, 422}:
                 self.problems.append(f"{path} answered {status}: {answer}")
             self._waiting[key] = None
@@ -287,12 +290,15 @@ class Client:
         while not self.stopped.is_set():
             ahead = datetime.now(UTC) + _TOLERANCE + timedelta(seconds=0.2)
             events = [self._early.application(ahead) for _ in range(3)]
-            self._post(url, "/v1/events", events)
+            self._keep_refused(events, self._post(url, "/v1/events", events)[1])
             for _ in range(3):
                 time.sleep(0.15)
                 with suppress(UnknownName):  # all of them were accepted
                     found = RemoteService(place).retry(stream="Application", reason="too_early")
                     self.held.retried.update({one.event_id: one.resolved for one in found.items if one.resolved})
+
+    def _keep_refused(self, events: list[dict[str, Any]], answer: dict[str, Any]) -> None:
+        self.held.refused.update({one["quarantine"]: events[one["index"]]["id"] for one in answer.get("refused", ())})
 
     def _post(self, url: str, path: str, body: object) -> tuple[int, dict[str, Any]]:
         status, answer = post(url, path, body)

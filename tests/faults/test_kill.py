@@ -56,6 +56,7 @@ def test_killed_at_random_moments_and_in_every_phase_it_loses_nothing_and_repeat
     logger.info("%s kills, of which within: %s", kills, dict(watch.hits))
     assert aimed <= watch.hits.keys()
     assert client.problems == []
+    assert client.held.refused
     assert "Traceback" not in (place.root / "run.err").read_text("utf-8", "replace")
     with Owner.open(place) as owner:
         assert not list(place.state.glob("*/broken-*"))
@@ -98,7 +99,7 @@ def _run_and_kill(place: Place, client: Client, watch: Watch, draw: Random, kill
 
 
 def check_acknowledged(truth: Truth, held: Acknowledged, kills: int) -> None:
-    """What was answered is in the log, in the ledger and in the feed."""
+    """What was answered is in the log, in the quarantine, in the ledger and in the feed."""
     streams = truth.project.streams
     logged = truth.events()
     for event in [*held.events, *({"stream": "Movement", **row} for row in held.imports)]:
@@ -109,6 +110,8 @@ def check_acknowledged(truth: Truth, held: Acknowledged, kills: int) -> None:
         assert truth.owner.decision(decision_id).digest == answer["digest"]
     published = {score["id"] for score in truth.published()}
     assert {number for number, score in held.scores.items() if score["entity"] not in held.asked} <= published
+    refused = {one.number: one.event_id for one in truth.owner.log.quarantined(last=10**6)}
+    assert held.refused.items() <= refused.items()
     places = {record.position: record.event_id for told in truth.told for record in told.records}
     assert {position: name for name, position in held.retried.items()}.items() <= places.items()
     assert len(held.events) > kills

@@ -36,7 +36,10 @@ def run(text: str, tables: dict[str, list[Record]], streams: dict[str, StreamSpe
         pq.write_table(table, folder / f"{name}.parquet")
     with duckdb.connect(config={"threads": 1}) as base:
         base.execute(f"SET file_search_path = '{folder}'")
-        return dict(base.execute(text).fetchall())
+        rows = base.execute(text).fetchall()
+    found = dict(rows)
+    assert len(rows) == len(found), "one row an entity"
+    return found
 
 
 def test_the_query_runs_as_printed_for_every_entity_and_for_one(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Payment(sg.Event, lateness="{LATENESS}s", tolerance="2s"):
     at: sg.EventTime
     amount: sg.Money
 
-class Dispute(sg.Event, lateness="{LATENESS}s", tolerance="2s"):
+class Dispute(sg.Event, feed=True, lateness="{LATENESS}s", tolerance="2s"):
     id: sg.EventId
     merchant: sg.Entity
     card: sg.Entity
@@ -105,6 +105,8 @@ def _attempt(draw: st.DrawFn, action: str, told: Attempt | None, clock: int) -> 
     stream = draw(among("Payment", "Payment", "Payment", "Dispute"))
     ids = {"card": draw(among(*CARDS)), "merchant": draw(among(*MERCHANTS))}
     event = {"stream": stream, "id": draw(among(*IDS)), "at": format_time(at), **ids, **_content(draw, stream)}
+    if (sequence := draw(among(0, 0, 0, 1, -1))) != 0:
+        event["sequence"] = sequence
     if told is not None:
         new, ids = told.new, dict(told.ids)
         event |= {"stream": new.stream, "id": new.event_id, "at": format_time(new.event_time), **ids}

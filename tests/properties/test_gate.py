@@ -13,7 +13,7 @@ from tests.properties.gate import Gate
 from tests.properties.streams import Scenario, project_scenarios, scenarios
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PROJECTS = {name: load_project(EXAMPLES / name / f"{name}.py") for name in ("credit", "taiwan")}
+PROJECTS = {name: load_project(EXAMPLES / name / f"{name}.py") for name in ("credit", "churn", "taiwan")}
 
 
 @given(scenarios(from_catalogue=False))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from tests.properties.hosts import Run, compare, train, untouched
 from tests.properties.troubled import Troubled
@@ -43,6 +46,26 @@ def test_every_host_gives_the_oracles_bits_of_a_troubled_stream(
         counts = compare(run, sample=20)
     assert all(counts.values()), counts
     assert run.restarts + run.imports > 0
+
+
+@settings(max_examples=4, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    engine=st.sampled_from(SETTINGS),
+    tail=st.sampled_from((10, 60, 1_000)),
+    entities=st.sampled_from((1, 3, 30)),
+    size=st.integers(1, 30),
+)
+def test_every_host_gives_the_oracles_bits_of_any_stream(
+    trained: Path, seed: int, engine: str, tail: int, entities: int, size: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = untouched(trained, Path(folder) / "law", f"{engine}[log]\ntail = {tail}\nseal = 20\n")
+        run = Run(place, Troubled(seed, entities), seed)
+        with run.opened():
+            run.stream(100, size, troubles=0.6)
+            run.owner.log.seal(tail, 20)
+            compare(run, sample=8)
 
 
 def test_a_wrong_bit_of_any_host_is_found(trained: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ STREAMS = {
 NUMBERS = {name: number for number, name in enumerate(STREAMS, start=1)}
 BOOK = SchemaBook(lambda number: list(STREAMS.values())[number - 1])
 IN = ("gt", ("field", "amount"), ("int", 0))
+BELOW = ("le", ("field", "amount"), ("int", 99))
 SHORT, LONG, LAST, LIFE = (
     WindowSpec("duration", 6 * S),
     WindowSpec("duration", 12 * S),
@@ -66,6 +67,12 @@ def aggregates() -> list[AggregateSpec]:
             AggregateSpec("gap_median", "Move", LONG, where, prior),
             AggregateSpec("slope", "Move", LAST, where, prior, "amount", 2),
             AggregateSpec("each", "Move", SHORT, where, prior, "amount", 2, times=2, step="sum", summary="std"),
+            AggregateSpec("each", "Move", SHORT, where, prior, "who", times=2, step="distinct", summary="mean"),
+            AggregateSpec("share", "Move", LONG, where, prior, "amount", 2, subset=BELOW),
+            AggregateSpec("streak", "Move", LONG, where, prior, subset=BELOW),
+            AggregateSpec("quantile", "Move", LAST, where, prior, "amount", 2, quantile=5 * 10**11),
+            AggregateSpec("decayed_sum", "Move", LONG, where, prior, "amount", 2, half_life_us=2 * S),
+            AggregateSpec("gap_std", "Move", LAST, where, prior),
         ]
         found += [
             AggregateSpec(f"level_{kind}", "Move", LONG, where, prior, "balance", 2)

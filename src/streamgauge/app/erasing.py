@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -77,11 +78,20 @@ class TaskFile:
         self._path = path
 
     def read(self) -> Task | None:
-        """Return the erasure that was cut short, or None."""
+        """Return the erasure that was cut short, or None; a file that `clear` did no more than overwrite is removed.
+
+        Raises:
+            SettingsError: The file cannot be read.
+        """
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Task)
+            data = self._path.read_bytes()
         except FileNotFoundError:
             return None
+        if data and not data.strip(b"\0"):
+            self.clear()
+            return None
+        try:
+            return msgspec.json.decode(data, type=Task)
         except msgspec.DecodeError as error:
             raise SettingsError(
                 f"{self._path} says that an erasure is under way, and cannot be read ({error}). "
@@ -230,16 +240,21 @@ class Eraser:
         return len(numbers)
 
     def _is_about(self, item: Quarantined, task: Task) -> bool:
+        """Return whether a refused event is of the entity; where it does not say whose it is, naming it is enough."""
         if item.entity == task.key:
             return True
         spec = next((form for form in reversed(self._log.schemas()) if form.name == item.stream), None)
         try:
             event = json.loads(item.body)
         except (ValueError, RecursionError):
-            return True
-        if spec is None or not isinstance(event, dict):
-            return True
-        return task.role in spec.roles and str(event.get(task.role)) == task.entity
+            event = None
+        if spec is not None and isinstance(event, dict):
+            if task.role not in spec.roles:
+                return False
+            told = event.get(task.role)
+            if isinstance(told, str | int) and told != "":
+                return str(told) == task.entity
+        return _names(f"{item.entity} {item.body} {item.detail}", task.entity)
 
     def _role_of(self, entity: str, streams: Mapping[str, StreamSpec]) -> str:
         roles = list(dict.fromkeys(role for spec in streams.values() for role in every_role(spec.roles)))
@@ -254,6 +269,20 @@ class Eraser:
     def _count(self, task: Task, what: str, number: int) -> None:
         task.counts[what] = task.counts.get(what, 0) + number
         self._file.write(task)
+
+
+def _names(text: str, entity: str) -> bool:
+    """Return whether a text names an entity, as it is or as JSON escapes it, and not only a longer word around it.
+
+    >>> _names('{"acount": "A-1"}', "A-1"), _names('{"acount": "A-12"}', "A-1")
+    (True, False)
+    """
+    for form in {entity, json.dumps(entity)[1:-1]}:
+        before = r"(?<!\w)" if re.match(r"\w", form) else ""
+        after = r"(?!\w)" if re.search(r"\w\Z", form) else ""
+        if re.search(f"{before}{re.escape(form)}{after}", text):
+            return True
+    return False
 
 
 def _is_of(body: bytes, erased: NDArray[np.int64]) -> bool:

@@ -75,7 +75,9 @@ class VerificationSettings(_Section):
     """``[verification]``: how much is recomputed while serving."""
 
     share: float = Field(default=0.01, ge=0, le=1, description="Of decisions and of published scores; 0 for none.")
-    least_per_minute: float = Field(default=1.0, ge=0, le=60, description="Of each, where there are any.")
+    least_per_minute: float = Field(
+        default=1.0, ge=0, le=60, description="Of each, where there are any; and so many older decisions."
+    )
     cpu: float = Field(default=0.05, gt=0, le=1, description="The most of one core that it takes.")
 
 
@@ -155,6 +157,11 @@ class Place:
     def log(self) -> Path:
         """The event log."""
         return self.data / "log.db"
+
+    @property
+    def log_end(self) -> Path:
+        """How far the event log came, outside its file."""
+        return self.log.with_suffix(".end")
 
     @property
     def archive(self) -> Path:

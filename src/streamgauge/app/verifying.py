@@ -1,8 +1,8 @@
 """Continuous verification: a share of decisions and published scores is recomputed while the owner serves.
 
-The owner samples; a process of its own, at the lowest priority, recomputes from log and archive (`checking`), one at a
-time and never for more than its share of a core. Zero tolerance: a difference is an error in the log, a metric, and a
-detail of ``/readyz``.
+The owner samples what comes, and of older decisions one at a time, at random; a process of its own, at the lowest
+priority, recomputes from log and archive (`checking`), one at a time and never for more than its share of a core. Zero
+tolerance: a difference is an error in the log, a metric, and a detail of ``/readyz``.
 """
 
 from __future__ import annotations
@@ -75,6 +75,35 @@ class Sampler:
         return sorted(self._chance.sample(range(first, newest + 1), min(count, came, _MOST_A_TICK)))
 
 
+class Patrol:
+    """Which of all numbers so far is looked at again: one at random, so many times a minute.
+
+    What is altered after it was sampled is found so, sooner or later; `streamgauge verify` looks at all.
+
+    Args:
+        settings: How often.
+        chance: Draws.
+    """
+
+    def __init__(self, settings: VerificationSettings, chance: random.Random) -> None:
+        self._settings = settings
+        self._chance = chance
+        self._owed = 0.0
+
+    def numbers(self, newest: int, elapsed_s: float) -> list[int]:
+        """Return the number to look at, if one is due.
+
+        Args:
+            newest: The sequence's newest number; its first is 1.
+            elapsed_s: Since the last call.
+        """
+        self._owed = min(self._owed + elapsed_s * self._settings.least_per_minute / 60, 1.0)
+        if self._owed < 1 or newest < 1 or not self._settings.share:
+            return []
+        self._owed = 0.0
+        return [self._chance.randint(1, newest)]
+
+
 class Verifier:
     """Samples what an owner decides and publishes, and has it recomputed.
 
@@ -98,6 +127,7 @@ class Verifier:
         self._settings = owner.place.settings.verification
         draws = chance or random.Random()  # noqa: S311 - a sample, no secret
         self._decisions = Sampler(self._settings, owner.ledger.head().seq, draws)
+        self._patrol = Patrol(self._settings, draws)
         self._scores = Sampler(self._settings, owner.engine.applier.store.outbox_newest(), draws)
         self._store = owner.engine.applier.store
         self._ended = threading.Event()
@@ -120,11 +150,15 @@ class Verifier:
         return {"checked": self.checked, "mismatches": self.mismatches, "found": self.found}
 
     def sampled(self, elapsed_s: float) -> Iterator[Job]:
-        """Yield what is to be recomputed of what came since the last call."""
+        """Yield what is to be recomputed of what came since the last call, and now and then an older decision."""
         ledger = self._owner.ledger
-        for seq in self._decisions.numbers(ledger.head().seq, elapsed_s):
+        newest = ledger.head().seq
+        chosen = {*self._decisions.numbers(newest, elapsed_s), *self._patrol.numbers(newest, elapsed_s)}
+        for seq in sorted(chosen):
             entry = ledger.at(seq)
             if entry is not None and entry.status == "broken":
+                self.checked += 1
+                self._owner.metrics.verified("decision", "mismatch")
                 self._tell("decision", f"{entry.decision_id} (entry {seq})", "ledger: The stored record is altered.")
             elif entry is not None and entry.record is not None:
                 yield Job("decision", seq, base64.b64encode(encode(entry.record)).decode())

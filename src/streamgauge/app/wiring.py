@@ -47,11 +47,21 @@ def open_log(place: Place, *, reads_only: bool = False) -> Log:
 
 
 def open_own_log(place: Place) -> Log:
-    """Open the log of a directory that this process owns; an index that is damaged is made again from the records."""
+    """Open the log of a directory that this process owns; an index that is damaged is made again from the records.
+
+    Raises:
+        LogDamaged: It is damaged, or does not come as far as it once did.
+    """
     log = cast("ArchivedLog", open_log(place))
     try:
         if log.mend():
             logger.warning("An index of %s was damaged; it was made again from the records.", place.log.name)
+        if not log.check_end():
+            logger.warning(
+                "How far %s came was noted in %s, which cannot be read; it is noted anew from here.",
+                place.log.name,
+                place.log_end.name,
+            )
     except BaseException:
         log.close()
         raise

@@ -91,7 +91,7 @@ def moments_of_all(tables: Sequence[str], role: str, roles: Sequence[str], as_of
         entity: The one entity's id, or None.
     """
     keep = f"entity = {text(f'{role}:{entity}')}" if entity is not None else f"starts_with(entity, {text(role + ':')})"
-    found = "\nUNION ".join(f"SELECT entity FROM {table}" for table in dict.fromkeys(tables))
+    found = "\nUNION ".join(f"SELECT DISTINCT entity FROM {table}" for table in dict.fromkeys(tables))
     others = len(roles) > 1
     keys = ",\n".join(f"    ({text(one)}, {_key(one, role)})" for one in roles)
     crossed = f" CROSS JOIN LATERAL (VALUES\n{keys}\n    ) read(role, key)" if others else ""

@@ -77,7 +77,7 @@ def _scores(axes: Any, pd: NDArray[np.float64], bad: NDArray[np.float64]) -> Non
     for value, colour, label in ((0, _BLUE, "good"), (1, _RED, "bad")):
         axes.hist(odds[bad == value], bins=bins, density=True, color=colour, alpha=0.55, label=label)
     axes.set(xlabel="log-odds of default", ylabel="density")
-    axes.legend(frameon=False)
+    axes.legend(loc="upper right", frameon=False)
 
 
 def _png(figure: Any) -> bytes:  # noqa: ANN401 - matplotlib's figure

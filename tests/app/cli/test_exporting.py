@@ -55,7 +55,9 @@ def test_a_query_over_exported_records_gives_the_bits_that_are_served(
         query = command("sql", name, "--as-of", AS_OF, "-C", root).stdout
         assert AS_OF in query
         with duckdb.connect(config={"threads": 1}) as base:
-            found = dict(base.execute(query).fetchall())
+            rows = base.execute(query).fetchall()
+            found = dict(rows)
+            assert len(rows) == len(found), "one row an entity"
         told = {key: held["features"][name] for key, held in served.items()}
         assert {key: bits(found.get(key)) for key in entities} == {key: bits(value) for key, value in told.items()}
 

@@ -182,6 +182,7 @@ class ArchivedLog(SqliteLog):
                 )
             return count + self._reader.check(snapshot.sealed_to)
 
+        self.check_end()
         return self._consistent(read)
 
     def seal(self, keep: int, least: int, stopped: Callable[[], bool] = never) -> int:

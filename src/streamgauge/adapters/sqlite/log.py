@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from streamgauge.adapters.sqlite.checkpoint import Checkpointer
+from streamgauge.adapters.sqlite.end_mark import NOWHERE, End, EndMark
 from streamgauge.adapters.sqlite.log_reading import GREATEST, LogReader
 from streamgauge.adapters.sqlite.log_rows import Row, accepted, record_of, row_of
 from streamgauge.adapters.sqlite.log_schema import connect, failures_named, mend_index, prepare
@@ -20,7 +21,7 @@ from streamgauge.adapters.sqlite.log_tail import begin_erasing, end_erasing, flo
 from streamgauge.adapters.sqlite.quarantine import note_retry, store
 from streamgauge.definitions.schema import FieldKind, StreamSpec
 from streamgauge.definitions.texts import open_code
-from streamgauge.errors import UnknownName, close_match
+from streamgauge.errors import LogDamaged, UnknownName, close_match
 from streamgauge.events.content import decode_texts
 from streamgauge.events.record import DELETE
 from streamgauge.events.roles import entities_of, expand
@@ -85,6 +86,8 @@ class SqliteLog:
         self._streams: dict[str, _Stream] = {}
         self._stream_of_schema: dict[int, str] = {}
         self._texts: set[int] = set()
+        self._mark = EndMark(self._path.with_suffix(".end"))
+        self._reached = NOWHERE
         with failures_named(self._path):
             self._writer = connect(self._path, reads_only=reads_only)
             try:
@@ -106,6 +109,28 @@ class SqliteLog:
         with self._writing:
             return mend_index(self._writer, self._path)
 
+    def check_end(self) -> bool:
+        """Hold the log to how far it came once, and return whether that is known.
+
+        Raises:
+            LogDamaged: It ends before.
+        """
+        noted, last, number = self._mark.read(), self.last_position(), self._reader.last_quarantined()
+        if noted is None:
+            return False
+        missing = [
+            what
+            for what, lost in (("accepted records", noted.position > last), ("refused events", noted.number > number))
+            if lost
+        ]
+        if missing:
+            raise LogDamaged(
+                f"The event log ends at position {last} and its quarantine at number {number}, but they had come to "
+                f"{noted.position} and {noted.number}: {' and '.join(missing)} are missing. Restore {self._path.name} "
+                f"from a backup, or delete {self._mark.path} to go on without them."
+            )
+        return True
+
     def append(self, records: Sequence[NewRecord], now_us: int) -> list[Record | Quarantined]:
         """Accept records durably, in order, in one commit; answer for each, in order (see `Log.append`).
 
@@ -120,7 +145,7 @@ class SqliteLog:
         texts: dict[int, str] = {}
         with self._commit() as writer:
             door = RoleDoor(self.find, self.schema)
-            position, newest = self._last(writer)
+            (position, newest), number = self._last(writer), 0
             clock = AcceptanceClock(now_us, newest, lambda entity: self._previous(writer, entity, now_us))
             if clock.behind:
                 note_newest(writer, newest)
@@ -133,7 +158,9 @@ class SqliteLog:
                 if refused is None and stream.spec.other_roles:
                     refused = door.refusal(new, stream.spec, now_us)
                 if refused is not None:
-                    answers.append(store(writer, refused))
+                    kept = store(writer, refused)
+                    answers.append(kept)
+                    number = kept.number
                     continue
                 record = accepted(new, position + 1, stream.schema, accepted_at, known_at)
                 together = expand(record, stream.spec)
@@ -145,6 +172,7 @@ class SqliteLog:
                     self._collect(new, stream, texts)
             writer.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
             writer.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", texts.items())
+            self._reached = End(position, number)
         self._remember(texts)
         self._checkpointer.written(len(rows) + _PAGES_OF_A_COMMIT)
         return answers
@@ -154,7 +182,9 @@ class SqliteLog:
         if not items:
             return []
         with self._commit() as writer:
-            return [store(writer, item).number for item in items]
+            numbers = [store(writer, item).number for item in items]
+            self._reached = End(0, max(numbers))
+        return numbers
 
     def quarantined(
         self,
@@ -275,6 +305,7 @@ class SqliteLog:
         Raises:
             LogDamaged: Something is not; the message names the place.
         """
+        self.check_end()
         return self._reader.check(self._reader.needed()[0])
 
     def seal(self, keep: int, least: int, stopped: Callable[[], bool] = never) -> int:  # noqa: ARG002 - an archive needs them
@@ -310,6 +341,7 @@ class SqliteLog:
         self._reader.close()
         with self._writing:
             self._writer.close()
+            self._mark.close()
 
     def _empty_wal(self) -> None:
         """Move what the write-ahead log holds into the file, so that erased records are nowhere."""
@@ -325,9 +357,11 @@ class SqliteLog:
                 yield self._writer
                 self._writer.execute("COMMIT")
             except BaseException:
+                self._reached = NOWHERE
                 with suppress(sqlite3.DatabaseError):
                     self._writer.execute("ROLLBACK")
                 raise
+            self._mark.note(self._reached)
 
     def _last(self, writer: sqlite3.Connection) -> tuple[int, int]:
         """Return the newest position, and the greatest ``accepted_at``."""

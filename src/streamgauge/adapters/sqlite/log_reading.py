@@ -181,6 +181,11 @@ class LogReader:
         """Return how many are open, by reason."""
         return dict(self.rows(quarantine.COUNTS))
 
+    def last_quarantined(self) -> int:
+        """Return the newest number that the quarantine gave, 0 for none."""
+        rows = self.rows("SELECT seq FROM sqlite_sequence WHERE name = 'quarantine'")
+        return int(rows[0][0]) if rows else 0
+
     def text_of(self, value: int) -> str | None:
         """Return the text behind an open category's finished value, or None where it was never accepted."""
         found = self.rows("SELECT text FROM texts WHERE code = ?", (value,))

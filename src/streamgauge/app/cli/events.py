@@ -99,6 +99,6 @@ def _end(answer: ImportAnswer | IngestAnswer, *, quiet: bool) -> None:
 
 
 def _show_refused(refused: Sequence[Refused], total: int) -> None:
-    rows = [(one.index, one.reason, one.detail, one.quarantine) for one in refused[:_SHOWN]]
+    rows = [(one.index or None, one.reason, one.detail, one.quarantine) for one in refused[:_SHOWN]]
     show_table(("row#", "reason", "detail", "quarantine#"), rows, title=f"First {len(rows)} of {total:,} refused")
     say("See: streamgauge quarantine list")
