@@ -17,6 +17,7 @@ from streamgauge.features import opcodes as oc
 from streamgauge.features.int128 import add, mul, product, wide
 from streamgauge.features.kernel import finish_table, first_after, pass_rows, resolve
 from streamgauge.features.kernel_each import kept_steps, summarize
+from streamgauge.features.kernel_kept import distinct_of, gap_median_of, gaps_of, kept_rows, top_share_of
 from streamgauge.features.kernel_moments import keeps, merge_before, moments
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ _READS: Final = {
 }
 _ALL: Final = SUMS | SQUARES | EXTREMES | OLDEST | NEWEST | CROSS
 
-# What a level's rows take of the scratch buffer: three values a row, and how many rows there are of which level.
-LEVEL_WIDTH: Final = 3
+LEVEL_WIDTH: Final = 4
+"""How many values a row takes in the buffer of rows: its time, value and age where it sets a level, and its number."""
 
 
 def reads_of(stream: BoundStream) -> Ints:
@@ -302,7 +303,7 @@ def _pass_level(
         held = level[room + low - 1]
     elif folds[fold, oc.COUNT] > 0:
         held = folds[fold, oc.LAST]
-    values, ages = level[room : 2 * room], level[2 * room :]
+    values, ages = level[room : 2 * room], level[2 * room : 3 * room]
     if kind == oc.LEVEL_NOW:
         rows[at + oc.COUNT] = 0 if held == NULL else 1
         rows[at + oc.LAST] = held
@@ -310,6 +311,20 @@ def _pass_level(
         _level(level, values, ages, low, count, held, width, reads, rows, at)
     else:
         _below(level, values, ages, low, count, held, width, own[oc.G_THRESHOLD], rows, at)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pass_kept(time: Ints, cols: Ints, own: Ints, kept: Ints, count: int, rows: Ints, at: int, free: int) -> None:
+    """Write at ``rows[at:]`` a group that looks at each kept row."""
+    kind, column = own[oc.G_KIND], own[oc.G_COLUMN]
+    if kind == oc.GAPS:
+        gaps_of(time, kept, count, rows, at)
+    elif kind == oc.GAP_MEDIAN:
+        gap_median_of(time, kept, count, rows, at, free)
+    elif kind == oc.DISTINCT:
+        distinct_of(cols[column], kept, count, rows, at, free)
+    else:
+        top_share_of(cols, own[oc.G_EXTRA], column, kept, count, rows, at, free)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -370,6 +385,10 @@ def evaluate_present(
                 count = _set_rows(time, mask, cols, high, condition, column, t, level)
                 set_condition, set_column = condition, column
             _pass_level(folds, spans, own, reads[group], t, level, time.shape[0], count, scratch, at)
+        elif kind in (oc.GAPS, oc.GAP_MEDIAN, oc.DISTINCT, oc.TOP_SHARE):
+            kept = level[3 * time.shape[0] :]
+            most = kept_rows(bits, mask.shape[1], condition, low, high, kept)
+            _pass_kept(time, cols, own, kept, most, scratch, at, free)
         else:
             pass_rows(time, mask, cols, groups, group, t, -1, scratch, at, free)
     finish_table(groups, table, base, t, scratch, out)
