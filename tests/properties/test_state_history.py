@@ -19,8 +19,10 @@ from streamgauge.features.bind import BoundProgram
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.history import EntityHistory
 from streamgauge.features.layout import Layout
+from streamgauge.features.packed_states import PackedStates
 from streamgauge.features.program import FeatureProgram
 from streamgauge.features.state import EntityState
+from streamgauge.features.stored import StoredFeatures
 from streamgauge.testing.records import record
 
 S = 1_000_000
@@ -249,6 +251,22 @@ def test_every_moment_that_the_state_answers_has_the_bits_of_the_history(moves: 
     expected = history.at_positions(BOUND, kept, np.full(len(kept), state.last_position))
     for t, row in zip(kept.tolist(), expected, strict=True):
         assert bits(state.compute(BOUND, t)) == bits(row)
+
+
+@settings(max_examples=60)
+@given(steps(imports=True), st.sampled_from([1, 4]))
+def test_a_state_read_where_it_is_stored_tells_what_the_state_tells_or_nothing(
+    moves: list[Step], fold_after: int
+) -> None:
+    records = accept(moves)
+    states = [EntityState.rebuild(LAYOUT, records[: number + 1], BOOK, fold_after) for number in range(len(records))]
+    packed, stored = PackedStates.of([state.encode() for state in states]), StoredFeatures(BOUND)
+    cut = records[2 * len(records) // 3].position
+    for t in range(states[-1].clock_floor - 20 * S, states[-1].clock_floor + 20 * S, 4 * S):
+        rows, found = stored.compute(packed, t, cut)
+        for state, row, told in zip(states, rows, found.tolist(), strict=True):
+            assert told == (t >= state.answers_from and state.last_position <= cut)
+            assert not told or bits(row) == bits(state.compute(BOUND, t))
 
 
 @settings(max_examples=60)

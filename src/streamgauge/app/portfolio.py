@@ -12,20 +12,22 @@ from streamgauge.app.reading import Question
 from streamgauge.app.tables import check_target, write_table
 from streamgauge.errors import UnknownName
 from streamgauge.features.chunks import in_order
-from streamgauge.features.stored import compute_stored
+from streamgauge.features.packed_states import PackedStates, StatePage
+from streamgauge.features.stored import StoredFeatures
 from streamgauge.outcomes.population import holds_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import polars as pl
     from numpy.typing import NDArray
 
-    from streamgauge.app.applying import Applier
     from streamgauge.app.engine import Engine
     from streamgauge.app.live import LiveModel
     from streamgauge.app.reading import Reader
     from streamgauge.clock import Clock
+    from streamgauge.features.store import StateStore
     from streamgauge.log.port import Log
 
 _BATCH: Final = 2_000
@@ -36,7 +38,7 @@ _WORKERS: Final = 2
 class _Scored:
     """One batch: the ids of its active entities and their scores, and how many entities were looked at."""
 
-    entities: list[str]
+    entities: pl.Series
     pd: NDArray[np.float64]
     points: NDArray[np.float64]
     margin: NDArray[np.float64]
@@ -81,50 +83,56 @@ def score_portfolio(
     """
     check_target(out)
     applied, pending = engine.settle()
-    applier = engine.applier
+    store = engine.applier.store
     newest = log.get(applied)
     known = 0 if newest is None else newest.accepted_at
     cut = _Cut(max(clock.now_us(), known), applied, known)
-    prefix = f"{served.serving.role}:"
-    behind = {key for key in pending if key.startswith(prefix)}
-    entities = sorted({key for key in applier.store.entities() if key.startswith(prefix)} | behind)
+    stored = StoredFeatures(served.bound)
+    of = store.count()
 
-    def work(start: int) -> _Scored:
-        return _score(applier, reader, served, cut, pending, entities[start : start + _BATCH])
+    def work(page: StatePage) -> _Scored:
+        return _score(stored, reader, served, cut, page)
 
     parts: list[_Scored] = []
     done = 0
-    for part in in_order(work, range(0, len(entities), _BATCH), _WORKERS):
+    for part in in_order(work, _pages(store, f"{served.serving.role}:", pending), _WORKERS):
         parts.append(part)
         done += part.seen
-        progress("scoring the portfolio", done, len(entities))
+        progress("scoring the portfolio", done, max(done, of))
+    progress("scoring the portfolio", done, done)
     _write(parts, served, cut, out)
     return sum(len(part.entities) for part in parts)
 
 
-def _score(
-    applier: Applier,
-    reader: Reader,
-    served: LiveModel,
-    cut: _Cut,
-    pending: frozenset[str],
-    batch: Sequence[str],
-) -> _Scored:
-    held = applier.store.get_many(batch)
-    states = [None if entity in pending else data for entity, data in zip(batch, held, strict=True)]
-    rows, found = compute_stored(served.bound, states, cut.as_of, cut.position)
+def _pages(store: StateStore, prefix: str, pending: frozenset[str]) -> Iterator[StatePage]:
+    """Yield the states of a role's entities; of those whose states lack records, an empty one."""
+    left = {key for key in pending if key.startswith(prefix)}
+    for page in store.states(prefix):
+        lacking = [number for number, key in enumerate(page.keys) if key in left] if left else []
+        left.difference_update([page.keys[number] for number in lacking])
+        yield StatePage(page.keys, page.states.without(lacking))
+    keys = sorted(left)
+    for start in range(0, len(keys), _BATCH):
+        some = keys[start : start + _BATCH]
+        yield StatePage(some, PackedStates.of([None] * len(some)))
+
+
+def _score(stored: StoredFeatures, reader: Reader, served: LiveModel, cut: _Cut, page: StatePage) -> _Scored:
+    import polars as pl
+
+    rows, found = stored.compute(page.states, cut.as_of, cut.position)
     for number in np.flatnonzero(~found).tolist():
         with suppress(UnknownName):  # its first event came after the cut
-            rows[number] = reader.read(Question(batch[number], cut.as_of, cut.position), served.bound).row
+            rows[number] = reader.read(Question(page.keys[number], cut.as_of, cut.position), served.bound).row
             found[number] = True
     predicate = served.serving.active
     if predicate is not None:
         names = served.loaded.program.names
         found &= holds_many(predicate, {name: rows[:, j] for j, name in enumerate(names)}, len(rows))
     chosen = np.flatnonzero(found)
-    scores = served.scorer.score_many(served.inputs(rows[chosen]))
-    ids = [batch[number].partition(":")[2] for number in chosen.tolist()]
-    return _Scored(ids, scores.pd, scores.points, scores.margin, len(batch))
+    scores = served.scorer.score_many(served.inputs(rows if len(chosen) == len(rows) else rows[chosen]))
+    ids = [page.keys[number].partition(":")[2] for number in chosen.tolist()]
+    return _Scored(pl.Series(ids, dtype=pl.String), scores.pd, scores.points, scores.margin, len(page.keys))
 
 
 def _write(parts: Sequence[_Scored], served: LiveModel, cut: _Cut, out: Path) -> None:
@@ -135,7 +143,7 @@ def _write(parts: Sequence[_Scored], served: LiveModel, cut: _Cut, out: Path) ->
 
     frame = pl.DataFrame(
         {
-            "entity": pl.Series([entity for part in parts for entity in part.entities], dtype=pl.String),
+            "entity": pl.concat([pl.Series(dtype=pl.String), *(part.entities for part in parts)]),
             **{name: column(name) for name in ("pd", "points", "margin")},
         }
     ).with_columns(
@@ -145,4 +153,5 @@ def _write(parts: Sequence[_Scored], served: LiveModel, cut: _Cut, out: Path) ->
         pl.lit(served.name).alias("model"),
         pl.lit(served.version).cast(pl.Int64).alias("version"),
     )
-    write_table(frame, out)
+    # Entities whose states lack records, and those with very long keys, came last.
+    write_table(frame if frame["entity"].is_sorted() else frame.sort("entity"), out)

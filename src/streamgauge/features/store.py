@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from streamgauge.features.packed_states import StatePage
+
 
 class StateStore(Protocol):
     """The states of all entities under one layout, the watermark they stand at, and scores still to be published.
@@ -97,6 +99,16 @@ class StateStore(Protocol):
 
     def entities(self) -> Iterator[str]:
         """Yield the keys of all entities, in no promised order; entities written meanwhile may be missing."""
+
+    def states(self, prefix: str) -> Iterator[StatePage]:
+        """Yield the states of all entities whose keys begin so, some at a time, those of a page as of one moment.
+
+        They come in the order of their keys' bytes, but for very long keys, which come last. A state that is not the
+        one that was written is an empty one. Entities written meanwhile may be missing.
+        """
+
+    def count(self) -> int:
+        """Return how many entities have a state."""
 
     def delete(self, entities: Sequence[str]) -> None:
         """Drop the states of some entities."""

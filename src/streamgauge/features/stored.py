@@ -2,180 +2,214 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
-from streamgauge.definitions.schema import NULL
-from streamgauge.errors import StateDamaged
-from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMMARY, address_of, blank_of
-from streamgauge.features.codec import Outline, outline
+from streamgauge.features.block import CAPACITY, FOLDED_FIRST, HEAD, blank_of, ints_at
 from streamgauge.features.compute import finish_rows
-from streamgauge.features.evaluating import evaluate_entity
-from streamgauge.features.opcodes import FOLD_WIDTH
-from streamgauge.features.packing import unpack_block
+from streamgauge.features.kernel_outlines import B_AT, B_EVENTS, B_FOLDED, B_STREAM, BLOCK_WIDTH, outlines
+from streamgauge.features.kernel_present import LEVEL_WIDTH, evaluate_present, reads_of
+from streamgauge.features.kernel_unpacking import unpack_present
+from streamgauge.features.opcodes import FOLD_WIDTH, GROUP_WIDTH, SPAN_WIDTH, TABLE_WIDTH
 from streamgauge.features.stream_state import shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from streamgauge.features.bind import BoundProgram
-    from streamgauge.features.layout import Layout
+    from streamgauge.features.bind import BoundPart, BoundProgram
+    from streamgauge.features.packed_states import PackedStates
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+# Of each stream of the layout: words, columns and accumulators of its blocks, where the program's tables of it begin
+# (-1 where it reads none), and how many spans, groups and aggregates they have.
+_SHAPE: Final = 7
+_TABLES: Final = 3
 
-def compute_stored(bound: BoundProgram, states: Sequence[bytes | None], t: int, up_to: int) -> tuple[Floats, Mask]:
-    """Return the features of states as of a moment, float64[n, features], and which states could tell them, bool[n].
 
-    A state cannot that is absent or damaged, knows a record after the cut, or has folded what the moment needs: those
-    rows are of no value, and the log tells.
+class StoredFeatures:
+    """Computes the features of a program, which reads one role, from states as they are stored."""
 
-    Args:
-        bound: The program, which reads one role, bound to the layout of the states.
-        states: What `streamgauge.features.codec.encode_state` returned, or None.
-        t: The moment, µs.
-        up_to: The position of the cut.
+    def __init__(self, bound: BoundProgram) -> None:
+        """Prepare the tables.
+
+        Args:
+            bound: The program, bound to the layout of the states.
+        """
+        self._bound = bound
+        self._part = bound.only
+        layout = self._part.layout
+        self._shapes, self._tables = _tables(self._part)
+        self._digest = np.frombuffer(bytes.fromhex(layout.digest), np.uint8)
+        names = [stream.stream.name.encode() for stream in layout.streams]
+        self._names = np.frombuffer(b"".join(names) or b"\0", np.uint8)
+        self._ends = np.cumsum([len(name) for name in names], dtype=np.int64)
+        self._horizons = np.array([stream.horizon_us for stream in layout.streams], np.int64)
+        self._blanks = np.array([blank_of(stream) for stream in layout.streams], np.int64)
+
+    def compute(self, states: PackedStates, t: int, up_to: int) -> tuple[Floats, Mask]:
+        """Return the features of states as of a moment, float64[n, features], and which could tell them, bool[n].
+
+        A state cannot that is absent or damaged, knows a record after the cut, or has folded what the moment needs:
+        those rows are of no value, and the log tells.
+
+        Args:
+            states: The states.
+            t: The moment, µs.
+            up_to: The position of the cut.
+        """
+        n = len(states.starts)
+        data, address = states.data, states.address
+        blocks = np.empty((n * len(self._shapes), BLOCK_WIDTH), np.int64)
+        firsts = np.empty(n + 1, np.int64)
+        found = np.empty(n, np.bool_)
+        outline = (data, address, states.starts, states.ends, self._digest, self._names, self._ends, self._horizons)
+        told = outlines(*outline, t, up_to, blocks, firsts, found)
+        held, firsts = blocks[: firsts[told]], firsts[: told + 1]
+        events = int(held[:, B_EVENTS].max(initial=0))
+        arena = np.empty(_room(held, self._shapes) + LEVEL_WIDTH * events, np.int64)
+        scratch = np.empty(self._part.scratch_size(events), np.int64)
+        aggregates = np.empty((told, self._bound.aggregates), np.float64)
+        ends = states.ends[found]
+        fits = np.empty(told, np.bool_)
+        tables = (self._shapes, self._tables, self._blanks)
+        _evaluate_all(*tables, address, held, firsts, ends, arena, t, scratch, aggregates, fits)
+        told_rows = np.empty((told, self._bound.features), np.float64)
+        finish_rows(self._bound, aggregates, told_rows)
+        if told == n and fits.all():
+            return told_rows, found
+        rows = np.full((n, self._bound.features), np.nan)
+        rows[found] = told_rows
+        found[found] = fits
+        return rows, found
+
+
+def _tables(part: BoundPart) -> tuple[Ints, Ints]:
+    """Return the shapes of the layout's streams, int64[streams, _SHAPE], and the program's tables of them as one array.
+
+    Those of a stream are its spans, its groups, what is read of each group, and its aggregates.
     """
-    part = bound.only
-    layout, digest = part.layout, bytes.fromhex(part.layout.digest)
-    found = np.zeros(len(states), np.bool_)
-    blocks: list[tuple[int, int, int, int]] = []
-    starts = [0]
-    kept: list[bytes] = []
-    at = 0
-    for number, data in enumerate(states):
-        told = None if data is None else _told(layout, digest, data, t, up_to)
-        if data is None or told is None:
-            continue
-        found[number] = True
-        blocks += [(index, events, folded, at + told.end) for index, events, folded in _blocks(layout, told)]
-        starts.append(len(blocks))
-        kept.append(data)
-        at += len(data)
-    told_rows = np.empty((len(kept), bound.features), np.float64)
-    aggregates = _aggregates(bound, b"".join(kept), blocks, starts, t)
-    finish_rows(bound, aggregates, told_rows)
-    rows = np.full((len(states), bound.features), np.nan)
-    rows[found] = told_rows
-    return rows, found
+    shapes = np.array([(*shape_of(stream), -1, 0, 0, 0) for stream in part.layout.streams], np.int64)
+    tables: list[Ints] = [np.empty(0, np.int64)]
+    begin = 0
+    for stream in part.streams:
+        shapes[stream.index, _TABLES:] = (begin, len(stream.spans), len(stream.groups), len(stream.table))
+        own = [stream.spans.ravel(), stream.groups.ravel(), reads_of(stream), stream.table.ravel()]
+        tables += own
+        begin += sum(len(one) for one in own)
+    return shapes.reshape(-1, _SHAPE), np.concatenate(tables)
 
 
-def _told(layout: Layout, digest: bytes, data: bytes, t: int, up_to: int) -> Outline | None:
-    """Return the outline of a state that can tell, else None."""
-    try:
-        told = outline(data)
-    except StateDamaged:
-        return None
-    if told.layout != digest or told.last_position > up_to:
-        return None
-    for stream in told.streams:
-        index = layout.index(stream.name)
-        if index >= 0 and stream.folded_last != NULL and t < stream.folded_last + layout.streams[index].horizon_us:
-            return None
-    return told
+def _room(held: Ints, shapes: Ints) -> int:
+    """Return how many int64 values any one block takes."""
+    words, columns, folds = shapes[held[:, B_STREAM], :3].T
+    sizes = HEAD + folds * FOLD_WIDTH + held[:, B_EVENTS] * (2 + words + columns)
+    return int(sizes.max(initial=1))
 
 
-def _blocks(layout: Layout, told: Outline) -> list[tuple[int, int, int]]:
-    """Return of each packed block its stream, its events and whether accumulators come with it."""
-    return [
-        (index, stream.events, stream.folded_last != NULL)
-        for stream in told.streams
-        if (index := layout.index(stream.name)) >= 0 and (stream.events or stream.folded_last != NULL)
-    ]
-
-
-def _aggregates(
-    bound: BoundProgram, data: bytes, blocks: list[tuple[int, int, int, int]], starts: list[int], t: int
-) -> Floats:
-    """Return the aggregates of states whose bytes lie one behind another, float64[entities, aggregates]."""
-    part = bound.only
-    held, firsts = np.array(blocks, np.int64).reshape(len(blocks), 4), np.array(starts, np.int64)
-    shapes = np.array([shape_of(stream) for stream in part.layout.streams], np.int64).reshape(-1, 3)
-    blanks = np.array([blank_of(stream) for stream in part.layout.streams], np.int64)
-    arena = np.empty(_room(held, firsts, shapes), np.int64)
-    scratch = np.empty(part.scratch_size(int(held[:, 1].max(initial=0))), np.int64)
-    packed = np.frombuffer(data or b"\0", np.uint8)
-    out = np.empty((len(starts) - 1, bound.aggregates), np.float64)
-    where = address_of(arena)
-    _evaluate_all(part.packed, packed, held, firsts, shapes, blanks, arena, where, t, scratch, out)
-    return out
-
-
-def _room(held: Ints, starts: Ints, shapes: Ints) -> int:
-    """Return how many int64 values the blocks of any one entity take."""
-    words, columns, folds = shapes[held[:, 0]].T
-    sizes = np.concatenate(([0], np.cumsum(HEAD + folds * FOLD_WIDTH + held[:, 1] * (2 + words + columns))))
-    return int(np.diff(sizes[starts]).max(initial=1))
+@njit(cache=True, nogil=True, error_model="numpy")
+def _evaluate(shape: Ints, tables: Ints, block: Ints, t: int, level: Ints, scratch: Ints, out: Floats) -> None:
+    """Write the aggregates of a stream of the program over a block."""
+    words, columns, folds, at = shape[0], shape[1], shape[2], shape[3]
+    spans = tables[at : at + shape[4] * SPAN_WIDTH].reshape(shape[4], SPAN_WIDTH)
+    at += shape[4] * SPAN_WIDTH
+    groups = tables[at : at + shape[5] * GROUP_WIDTH].reshape(shape[5], GROUP_WIDTH)
+    at += shape[5] * GROUP_WIDTH
+    reads = tables[at : at + shape[5]]
+    at += shape[5]
+    table = tables[at : at + shape[6] * TABLE_WIDTH].reshape(shape[6], TABLE_WIDTH)
+    n = block[CAPACITY]
+    fold = block[HEAD : HEAD + folds * FOLD_WIDTH].reshape(folds, FOLD_WIDTH)
+    at = HEAD + folds * FOLD_WIDTH
+    time = block[at : at + n]
+    at += 2 * n
+    bits = block[at : at + n * words].view(np.uint64)
+    at += n * words
+    cols = block[at : at + n * columns].reshape(columns, n)
+    mask = bits.reshape(n, words)
+    first = block[FOLDED_FIRST]
+    evaluate_present(time, mask, bits, cols, n, fold, first, spans, groups, reads, table, t, level, scratch, out)
 
 
 @njit(
     types.void(
-        types.int64[::1],
-        types.Array(types.uint8, 1, "C", readonly=True),
-        types.int64[:, ::1],
-        types.int64[::1],
         types.int64[:, ::1],
         types.int64[::1],
         types.int64[::1],
         types.int64,
+        types.int64[:, ::1],
+        types.int64[::1],
+        types.int64[::1],
+        types.int64[::1],
         types.int64,
         types.int64[::1],
         types.float64[:, ::1],
+        types.boolean[::1],
     ),
     cache=True,
     nogil=True,
     error_model="numpy",
 )
 def _evaluate_all(
-    part: Ints,
-    packed: NDArray[np.uint8],
-    held: Ints,
-    starts: Ints,
     shapes: Ints,
+    tables: Ints,
     blanks: Ints,
-    arena: Ints,
     address: int,
+    held: Ints,
+    firsts: Ints,
+    ends: Ints,
+    arena: Ints,
     t: int,
     scratch: Ints,
     out: Floats,
+    fits: Mask,
 ) -> None:
-    """Write the aggregates of entities whose blocks are packed one behind another, using one entity's memory for all.
+    """Write the aggregates of entities whose blocks are packed, using one block's memory for all.
 
     Args:
-        part: `streamgauge.features.evaluating.packed_tables`.
-        packed: uint8[…], the states.
-        held: int64[blocks, 4], of each: its stream's number, events, whether accumulators are packed, and where the
-            first block of its entity begins.
-        starts: int64[entities + 1], the first block of each entity.
-        shapes: int64[streams, 3], words, columns and accumulators.
+        shapes: int64[streams, _SHAPE].
+        tables: The program's tables.
         blanks: int64[streams], the addresses of blocks without events.
-        arena: int64[≥ the blocks of one entity], overwritten.
-        address: Where the arena lies.
+        address: Where the states lie.
+        held: int64[blocks, BLOCK_WIDTH], `streamgauge.features.kernel_outlines.outlines`.
+        firsts: int64[entities + 1], the first block of each entity.
+        ends: int64[entities], where each one's state ends.
+        arena: int64[≥ any block, and LEVEL_WIDTH for each of its events], overwritten.
         t: The moment, µs.
         scratch: int64[≥ `BoundPart.scratch_size`], overwritten.
         out: float64[entities, aggregates], written.
+        fits: bool[entities], written: whether each one's blocks end where its state does.
     """
-    addresses = np.empty(len(blanks), np.int64)
-    for entity in range(len(starts) - 1):
-        addresses[:] = blanks
-        used = 0
-        at = held[starts[entity], 3] if starts[entity] < starts[entity + 1] else 0
-        for number in range(starts[entity], starts[entity + 1]):
-            index, n, folded = held[number, 0], held[number, 1], held[number, 2]
-            words, columns, folds = shapes[index, 0], shapes[index, 1], shapes[index, 2]
+    # Numba counts the references to an array at each slice of it, but not to memory that is known by its address.
+    own = ints_at(tables.ctypes.data, 0, len(tables))
+    memory = ints_at(arena.ctypes.data, 0, len(arena))
+    free = ints_at(scratch.ctypes.data, 0, len(scratch))
+    width = out.shape[1]
+    blank = np.empty(width, np.float64)
+    row = ints_at(blank.ctypes.data, 0, width).view(np.float64)
+    for stream in range(len(shapes)):
+        shape = ints_at(shapes.ctypes.data, stream * _SHAPE, _SHAPE)
+        if shape[_TABLES] >= 0:
+            block = ints_at(blanks[stream], 0, HEAD + shape[2] * FOLD_WIDTH)
+            _evaluate(shape, own, block, t, memory, free, row)
+    for entity in range(len(firsts) - 1):
+        out[entity] = blank
+        row = ints_at(out.ctypes.data, entity * width, width).view(np.float64)
+        fits[entity] = True
+        at = held[firsts[entity], B_AT] if firsts[entity] < firsts[entity + 1] else 0
+        for number in range(firsts[entity], firsts[entity + 1]):
+            stream, n = held[number, B_STREAM], held[number, B_EVENTS]
+            shape = ints_at(shapes.ctypes.data, stream * _SHAPE, _SHAPE)
+            words, columns, folds = shape[0], shape[1], shape[2]
             size = HEAD + folds * FOLD_WIDTH + n * (2 + words + columns)
-            block = arena[used : used + size]
-            block[: HEAD + folds * FOLD_WIDTH] = 0
-            block[COUNT] = n
-            block[CAPACITY] = n
-            block[FOLDED_FIRST] = NULL
-            block[SUMMARY] = 0
-            at = unpack_block(packed, at, n, words, columns, folds if folded else 0, block)
-            addresses[index] = address + 8 * used
-            used += size
-        evaluate_entity(part, addresses, t, -1, -1, scratch, out[entity])
+            block = memory[:size]
+            kept = folds * held[number, B_FOLDED]
+            at = unpack_present(address, at, ends[entity], n, words, columns, folds, kept, block)
+            if at < 0:
+                fits[entity] = False
+                break
+            if shape[_TABLES] >= 0:
+                _evaluate(shape, own, block, t, memory[size:], free, row)

@@ -144,6 +144,25 @@ class StateStoreConformance:
         assert sorted(store.entities()) == names
         store.close()
 
+    def test_the_states_of_a_role_come_in_order_of_their_keys(self, tmp_path: Path) -> None:
+        """All of them, those with very long keys last, and no other role's."""
+        names = [f"account:{i:05d}" for i in range(4_500)]
+        long = ["account:" + "x" * 600, "account:" + "é" * 400]
+        store = self.open_store(tmp_path, "a" * 64)
+        store.put_batch({name: name.encode() * 3 for name in [*names, *long, "accounts:1", "acc:1", "z" * 600]})
+        pages = list(store.states("account:"))
+        found = [
+            (key, bytes(page.states.data[start:end]))
+            for page in pages
+            for key, start, end in zip(page.keys, page.states.starts, page.states.ends, strict=True)
+        ]
+        assert [key for key, _ in found[: len(names)]] == names
+        assert sorted(key for key, _ in found[len(names) :]) == long
+        assert all(state == key.encode() * 3 for key, state in found)
+        assert store.count() == len(names) + 5
+        assert list(store.states("nobody:")) == []
+        store.close()
+
     def test_another_layout_makes_the_store_stale_and_empty(self, tmp_path: Path) -> None:
         """States of another layout cannot be read: the owner rebuilds."""
         store = self.open_store(tmp_path, "a" * 64)

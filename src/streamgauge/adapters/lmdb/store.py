@@ -16,7 +16,6 @@ from streamgauge.adapters.lmdb.values import (
     big,
     bodies_of,
     checked,
-    entity_of,
     key_of,
     packed,
     read_number,
@@ -28,6 +27,8 @@ from streamgauge.errors import SettingsError, StateDamaged
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from streamgauge.features.packed_states import StatePage
+
 FORMAT: Final = b"3"
 """Changes when the keys or values of the file do."""
 
@@ -36,7 +37,6 @@ _PROVEN: Final = "proven"
 _STREAK: Final = 5
 """After how many owners in a row that did not close a store it is walked through all the same."""
 _FIRST_MAP: Final = 1 << 28
-_PAGE: Final = 1_000
 _OPEN: Final = "open"
 _TOGETHER: Final = 128
 """How many entries of the outbox share a value."""
@@ -154,13 +154,19 @@ class LmdbStateStore:
 
     def entities(self) -> Iterator[str]:
         """Yield the keys of all entities; each page of them is a transaction of its own."""
-        start = b""
-        while True:
-            page = self._page(start)
-            yield from (name for key, value in page if (name := entity_of(key, value)) is not None)
-            if len(page) < _PAGE:
-                return
-            start = page[-1][0] + b"\0"
+        from streamgauge.adapters.lmdb import pages
+
+        return pages.entities(self._read, self._states)
+
+    def states(self, prefix: str) -> Iterator[StatePage]:
+        """Yield the states of all entities whose keys begin so; each page of them is a transaction of its own."""
+        from streamgauge.adapters.lmdb import pages
+
+        return pages.states(self._read, self._states, prefix)
+
+    def count(self) -> int:
+        """Return how many entities have a state."""
+        return self._read(lambda txn: int(txn.stat(self._states)["entries"]))
 
     def outbox_newest(self) -> int:
         """Return the number of the newest entry of the outbox, 0 while there never was one."""
@@ -374,19 +380,6 @@ class LmdbStateStore:
         while at_most > 0 and cursor.first() and int.from_bytes(cursor.key(), "big") <= through:
             cursor.delete()
             at_most -= 1
-
-    def _page(self, start: bytes) -> list[tuple[bytes, bytes]]:
-        def read(txn: lmdb.Transaction) -> list[tuple[bytes, bytes]]:
-            cursor = txn.cursor(db=self._states)
-            page: list[tuple[bytes, bytes]] = []
-            if cursor.set_range(start) if start else cursor.first():
-                for key, value in cursor.iternext():
-                    page.append((bytes(key), bytes(value) if key[:1] == b"\xff" else b""))
-                    if len(page) >= _PAGE:
-                        break
-            return page
-
-        return self._read(read)
 
     def _number(self, key: bytes) -> int:
         return self._read(lambda txn: read_number(txn, self._meta, key))

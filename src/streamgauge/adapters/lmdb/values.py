@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LONGEST_KEY: Final = 500
-_CHECK: Final = 4
+CHECK: Final = 4
+"""How many bytes of a value are its checksum."""
+
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(list[bytes])
 
@@ -36,13 +38,13 @@ def big(number: int) -> bytes:
 
 def checked(key: bytes, value: bytes) -> bytes:
     """Return a value behind its checksum, which is over the key too: no value passes under another key."""
-    return zlib.crc32(value, zlib.crc32(key)).to_bytes(_CHECK, "little") + value
+    return zlib.crc32(value, zlib.crc32(key)).to_bytes(CHECK, "little") + value
 
 
 def sound(key: bytes, value: bytes) -> bytes | None:
     """Return a value without its checksum, None where it is not the one that was written under the key."""
-    body = value[_CHECK:]
-    return body if value[:_CHECK] == zlib.crc32(body, zlib.crc32(key)).to_bytes(_CHECK, "little") else None
+    body = value[CHECK:]
+    return body if value[:CHECK] == zlib.crc32(body, zlib.crc32(key)).to_bytes(CHECK, "little") else None
 
 
 def read_number(txn: lmdb.Transaction, db: lmdb._Database, key: bytes) -> int:
