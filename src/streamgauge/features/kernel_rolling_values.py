@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from typing import Final
 
 import numpy as np
 from numba import njit
@@ -16,13 +16,16 @@ from streamgauge.features.kernel_values import deviation, ratio, unit_value
 
 Ints = NDArray[np.int64]
 
+_SAFE: Final = 2.0**62
+_SMALL: Final = 2**39
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def finish_items(
     items: Ints,
     work: Ints,
     time: Ints,
-    cols: Ints,
+    values: Ints,
     entries: Ints,
     t: Ints,
     first: int,
@@ -36,24 +39,24 @@ def finish_items(
             continue
         counts = work[items[item, rp.I_COUNT]]
         if op in (oc.OP_COUNT, oc.OP_SUM):
-            values = counts if op == oc.OP_COUNT else work[items[item, rp.I_VALUE]]
-            over = 1 if op == oc.OP_COUNT else scale
+            sums = counts if op == oc.OP_COUNT else work[items[item, rp.I_VALUE]]
+            over = float(1 if op == oc.OP_COUNT else scale)
             begun = first
             if items[item, rp.I_FEED] == 1:
                 begun = min(last, max(first, _begun(entries[items[item, rp.I_PRIOR], : len(time)])))
                 out[first:begun, to] = np.nan
             for moment in range(begun, last):
-                out[moment, to] = float(values[moment - first]) / float(over)
+                out[moment, to] = float(sums[moment - first]) / over
         elif op in (oc.OP_SHARE_COUNT, oc.OP_SHARE_SUM):
             wholes = counts if op == oc.OP_SHARE_COUNT else work[items[item, rp.I_VALUE]]
             parts = work[items[item, rp.I_PART]]
             for moment in range(first, last):
                 out[moment, to] = canonical(ratio(parts[moment - first], wholes[moment - first]))
         elif op == oc.OP_STD:
-            _deviations(counts, work, items[item, rp.I_VALUE], scale, first, last, to, out)
+            _deviations(counts, work[items[item, rp.I_VALUE] :], scale, first, last, to, out)
         else:
-            values = work[items[item, rp.I_VALUE]]
-            _picks(op, counts, values, time, cols[items[item, rp.I_COLUMN]], scale, t, first, last, to, out)
+            own = work[items[item, rp.I_VALUE]]
+            _picks(op, counts, own, time, values[items[item, rp.I_KEY]], scale, t, first, last, to, out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -67,31 +70,34 @@ def _begun(entry: Ints) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _deviations(
-    counts: Ints,
-    work: Ints,
-    slot: int,
-    scale: int,
-    first: int,
-    last: int,
-    to: int,
-    out: NDArray[np.float64],
+    counts: Ints, sums: Ints, scale: int, first: int, last: int, to: int, out: NDArray[np.float64]
 ) -> None:
-    for moment in range(first, last):
-        at = moment - first
+    """Write deviations, in 64 bits where no number of the block needs more: they are the same integers."""
+    count, high, low = 0, 0, 0
+    for at in range(last - first):
+        count = max(count, counts[at])
+        high |= sums[1, at] | (sums[2, at] >> 63)
+        low = max(low, sums[2, at])
+    if high == 0 and scale < _SMALL and float(count) * float(low) < _SAFE:
+        for at in range(last - first):
+            spread = counts[at] * sums[2, at] - sums[0, at] * sums[0, at]
+            value = np.sqrt(float(spread)) / float(counts[at] * scale)
+            out[first + at, to] = canonical(value)
+        return
+    for at in range(last - first):
         value = np.nan
         if counts[at] > 0:
-            squares = (work[slot + 1, at], work[slot + 2, at])
-            value = canonical(deviation(counts[at], squares, wide(work[slot, at]), scale))
-        out[moment, to] = value
+            value = canonical(deviation(counts[at], (sums[1, at], sums[2, at]), wide(sums[0, at]), scale))
+        out[first + at, to] = value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _picks(
     op: int,
     counts: Ints,
-    values: Ints,
+    own: Ints,
     time: Ints,
-    column: Ints,
+    values: Ints,
     scale: int,
     t: Ints,
     first: int,
@@ -100,16 +106,23 @@ def _picks(
     out: NDArray[np.float64],
 ) -> None:
     """Write means, extremes, first and last values and the times since; null where no row was kept."""
-    for moment in range(first, last):
-        at = moment - first
-        value = np.nan
-        if counts[at] > 0:
-            if op == oc.OP_MEAN:
-                value = float(values[at]) / rn(product(counts[at], scale))
-            elif op in (oc.OP_MIN, oc.OP_MAX):
-                value = unit_value(values[at], scale)
-            elif op in (oc.OP_FIRST, oc.OP_LAST):
-                value = unit_value(column[values[at]], scale)
-            else:
-                value = float(t[moment] - time[values[at]]) / 1e6
-        out[moment, to] = canonical(value) if not math.isnan(value) else np.nan
+    if op == oc.OP_MEAN and scale < _SMALL:
+        for at in range(last - first):
+            out[first + at, to] = canonical(float(own[at]) / float(counts[at] * scale))
+    elif op in (oc.OP_MIN, oc.OP_MAX) and scale > 0:
+        over = float(scale)
+        for at in range(last - first):
+            out[first + at, to] = float(own[at]) / over if counts[at] > 0 else np.nan
+    else:
+        for at in range(last - first):
+            value = np.nan
+            if counts[at] > 0:
+                if op == oc.OP_MEAN:
+                    value = float(own[at]) / rn(product(counts[at], scale))
+                elif op in (oc.OP_MIN, oc.OP_MAX):
+                    value = unit_value(own[at], scale)
+                elif op in (oc.OP_FIRST, oc.OP_LAST):
+                    value = unit_value(values[own[at]], scale)
+                else:
+                    value = float(t[first + at] - time[own[at]]) / 1e6
+            out[first + at, to] = canonical(value)
