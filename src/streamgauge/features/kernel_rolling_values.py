@@ -30,33 +30,55 @@ def finish_items(
     t: Ints,
     first: int,
     last: int,
+    results: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Write the aggregates of all items but steps at the moments [first, last) into float64[moments, aggregates]."""
-    for item in range(len(items)):
-        op, scale, to = items[item, rp.I_OP], items[item, rp.I_SCALE], items[item, rp.I_OUT]
-        if items[item, rp.I_COUNT] < 0:
-            continue
+    """Write the aggregates of all items but steps at the moments [first, last) into float64[moments, aggregates].
+
+    Each is computed side by side for all moments in ``results``, float64[items, ...], and then all are written.
+    """
+    begin = 0
+    while begin < len(items) and items[begin, rp.I_COUNT] < 0:
+        begin += 1
+    for item in range(begin, len(items)):
+        op, scale, result = items[item, rp.I_OP], items[item, rp.I_SCALE], results[item, : last - first]
         counts = work[items[item, rp.I_COUNT]]
         if op in (oc.OP_COUNT, oc.OP_SUM):
             sums = counts if op == oc.OP_COUNT else work[items[item, rp.I_VALUE]]
             over = float(1 if op == oc.OP_COUNT else scale)
-            begun = first
+            for at in range(len(result)):
+                result[at] = float(sums[at]) / over
             if items[item, rp.I_FEED] == 1:
-                begun = min(last, max(first, _begun(entries[items[item, rp.I_PRIOR], : len(time)])))
-                out[first:begun, to] = np.nan
-            for moment in range(begun, last):
-                out[moment, to] = float(sums[moment - first]) / over
+                begun = _begun(entries[items[item, rp.I_PRIOR], : len(time)])
+                result[: min(len(result), max(0, begun - first))] = np.nan
         elif op in (oc.OP_SHARE_COUNT, oc.OP_SHARE_SUM):
             wholes = counts if op == oc.OP_SHARE_COUNT else work[items[item, rp.I_VALUE]]
             parts = work[items[item, rp.I_PART]]
-            for moment in range(first, last):
-                out[moment, to] = canonical(ratio(parts[moment - first], wholes[moment - first]))
+            for at in range(len(result)):
+                result[at] = canonical(ratio(parts[at], wholes[at]))
         elif op == oc.OP_STD:
-            _deviations(counts, work[items[item, rp.I_VALUE] :], scale, first, last, to, out)
+            _deviations(counts, work[items[item, rp.I_VALUE] :], scale, result)
         else:
             own = work[items[item, rp.I_VALUE]]
-            _picks(op, counts, own, time, values[items[item, rp.I_KEY]], scale, t, first, last, to, out)
+            _picks(op, counts, own, time, values[items[item, rp.I_KEY]], scale, t[first:last], result)
+    _write(items, begin, results, out[first:last])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _write(items: Ints, begin: int, results: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Write the results of the items from ``begin`` on, moment by moment."""
+    together = True
+    for item in range(begin + 1, len(items)):
+        together = together and items[item, rp.I_OUT] == items[item - 1, rp.I_OUT] + 1
+    if together and begin < len(items):
+        to = items[begin, rp.I_OUT]
+        for at in range(len(out)):
+            for item in range(len(items) - begin):
+                out[at, to + item] = results[begin + item, at]
+    else:
+        for at in range(len(out)):
+            for item in range(begin, len(items)):
+                out[at, items[item, rp.I_OUT]] = results[item, at]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -69,26 +91,23 @@ def _begun(entry: Ints) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _deviations(
-    counts: Ints, sums: Ints, scale: int, first: int, last: int, to: int, out: NDArray[np.float64]
-) -> None:
+def _deviations(counts: Ints, sums: Ints, scale: int, result: NDArray[np.float64]) -> None:
     """Write deviations, in 64 bits where no number of the block needs more: they are the same integers."""
     count, high, low = 0, 0, 0
-    for at in range(last - first):
+    for at in range(len(result)):
         count = max(count, counts[at])
         high |= sums[1, at] | (sums[2, at] >> 63)
         low = max(low, sums[2, at])
     if high == 0 and scale < _SMALL and float(count) * float(low) < _SAFE:
-        for at in range(last - first):
+        for at in range(len(result)):
             spread = counts[at] * sums[2, at] - sums[0, at] * sums[0, at]
-            value = np.sqrt(float(spread)) / float(counts[at] * scale)
-            out[first + at, to] = canonical(value)
+            result[at] = canonical(np.sqrt(float(spread)) / float(counts[at] * scale))
         return
-    for at in range(last - first):
+    for at in range(len(result)):
         value = np.nan
         if counts[at] > 0:
             value = canonical(deviation(counts[at], (sums[1, at], sums[2, at]), wide(sums[0, at]), scale))
-        out[first + at, to] = value
+        result[at] = value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -100,21 +119,19 @@ def _picks(
     values: Ints,
     scale: int,
     t: Ints,
-    first: int,
-    last: int,
-    to: int,
-    out: NDArray[np.float64],
+    result: NDArray[np.float64],
 ) -> None:
     """Write means, extremes, first and last values and the times since; null where no row was kept."""
     if op == oc.OP_MEAN and scale < _SMALL:
-        for at in range(last - first):
-            out[first + at, to] = canonical(float(own[at]) / float(counts[at] * scale))
+        for at in range(len(result)):
+            result[at] = canonical(float(own[at]) / float(counts[at] * scale))
     elif op in (oc.OP_MIN, oc.OP_MAX) and scale > 0:
         over = float(scale)
-        for at in range(last - first):
-            out[first + at, to] = float(own[at]) / over if counts[at] > 0 else np.nan
+        for at in range(len(result)):
+            value = float(own[at]) / over
+            result[at] = value if counts[at] > 0 else np.nan
     else:
-        for at in range(last - first):
+        for at in range(len(result)):
             value = np.nan
             if counts[at] > 0:
                 if op == oc.OP_MEAN:
@@ -124,5 +141,5 @@ def _picks(
                 elif op in (oc.OP_FIRST, oc.OP_LAST):
                     value = unit_value(values[own[at]], scale)
                 else:
-                    value = float(t[first + at] - time[own[at]]) / 1e6
-            out[first + at, to] = canonical(value)
+                    value = float(t[at] - time[own[at]]) / 1e6
+            result[at] = canonical(value)

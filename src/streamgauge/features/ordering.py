@@ -119,6 +119,31 @@ def _sort(time: Ints, sequence: Ints, order: Ints, spare: Ints) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _sort_late(time: Ints, sequence: Ints, order: Ints, spare: Ints) -> None:
+    """Sort the rows of an entity, stably: those that came late by themselves, then in among the others."""
+    n = len(order)
+    kept, late = 0, 0
+    for item in range(n):
+        row = order[item]
+        if kept > 0 and _after(time, sequence, order[kept - 1], row):
+            spare[late] = row
+            late += 1
+        else:
+            order[kept] = row
+            kept += 1
+    _sort(time, sequence, spare[:late], order[kept:])
+    while late > 0:
+        # Of rows that tie, the one that came first is the lesser number.
+        a, b = order[kept - 1], spare[late - 1]
+        if kept > 0 and (_after(time, sequence, a, b) or (a > b and not _after(time, sequence, b, a))):
+            order[kept + late - 1] = a
+            kept -= 1
+        else:
+            order[kept + late - 1] = b
+            late -= 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def order_rows(offsets: Ints, time: Ints, sequence: Ints, order: Ints) -> bool:
     """Write each entity's rows in the order of time and sequence, stably; return whether any two tie.
 
@@ -139,7 +164,7 @@ def order_rows(offsets: Ints, time: Ints, sequence: Ints, order: Ints) -> bool:
             falls += time[row] <= time[row - 1]
         if falls == 0:
             continue
-        _sort(time, sequence, order[start:stop], spare[start:stop])
+        _sort_late(time, sequence, order[start:stop], spare[start:stop])
         for item in range(start + 1, stop):
             a, b = order[item - 1], order[item]
             tied = tied or (time[a] == time[b] and sequence[a] == sequence[b])

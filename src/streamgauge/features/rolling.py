@@ -28,6 +28,7 @@ BLOCK: Final = 512
 
 _STATE: Final = 4
 _AHEAD: Final = 4
+_LINE: Final = 8
 _SAFE: Final = 2.0**62
 
 
@@ -121,6 +122,7 @@ def roll(
     lows = np.empty((len(spans), block + 1), np.int64)
     work = np.empty((max(columns, 1), block), np.int64)
     sums = np.empty((3 * len(keys), 4, block + 1), np.int64)
+    results = np.empty((len(items), block + _LINE), np.float64)  # no two rows' moments share their place in the cache
     capacity = 4
     while capacity <= 2 * largest:
         capacity *= 2
@@ -169,7 +171,7 @@ def roll(
             store,
             state,
             steps,
-            (lows, sums),
+            (lows, sums, results),
             work,
             aggregates[begin:end],
         )
@@ -265,14 +267,14 @@ def _roll_entity(
     store: Ints,
     state: Ints,
     steps: Ints,
-    shared: tuple[Ints, Ints],
+    shared: tuple[Ints, Ints, NDArray[np.float64]],
     work: Ints,
     aggregates: NDArray[np.float64],
 ) -> None:
     """Run all passes over an entity's moments, a block after the other."""
     weights, values, levels = events
     entries, starts, entering, straight, delays, uses = entered
-    lows, sums = shared
+    lows, sums, results = shared
     n, block = len(time) - _AHEAD, work.shape[1]
     whole = n <= block and len(t) <= block
     if whole:
@@ -395,7 +397,7 @@ def _roll_entity(
                 )
         for span in range(len(spans)):
             lows[span, 0] = lows[span, last - first]
-        finish_items(items, work, time[:n], values, entries, t, first, last, aggregates)
+        finish_items(items, work, time[:n], values, entries, t, first, last, results, aggregates)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -167,7 +167,7 @@ class _Planner:
                 key = passes[-1][P_KEY]
                 levels[key] = max(level, levels.get(key, -1))
             columns += {SUMS: 2, SQUARES: 4, EXTREMES: 2}.get(level, 1)
-        for op, count, value, part, *end in self._items:
+        for op, count, value, part, *end in sorted(self._items, key=lambda item: item[I_OUT]):
             items.append((op, *(self._column(place, one) for one in (count, value, part)), *end))
         return (
             np.array(list(self._spans), np.int64).reshape(-1, 2),
