@@ -70,4 +70,3 @@ def roll_steps(
             summary = each_value(items[item, rp.I_OP], scratch, 0, items[item, rp.I_SCALE])
             aggregates[moment, items[item, rp.I_OUT]] = canonical(summary)
     state[0] = oldest
-

@@ -21,96 +21,113 @@ Ints = NDArray[np.int64]
 WIDE: Final = SQUARES + 1
 """The level of squares whose sum may need more than 64 bits; below it their high words are 0."""
 
+PARTS: Final = (1, 2, 4, 4)
+"""How many columns of sums there are at each level: count, Σx and Σx² in two words."""
+
+_HIGH: Final = 2
+_LOW: Final = 3
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def accumulate(level: int, weights: Ints, values: Ints, sums: Ints) -> None:
-    """Write the sums before each row and after the last into ``sums``, int64[4, rows + 1].
+def run(
+    level: int,
+    weights: Ints,
+    values: Ints,
+    low: int,
+    high: int,
+    entering: Ints,
+    parts: int,
+    spare: Ints,
+    sums: Ints,
+) -> None:
+    """Write running sums of some events as they leave windows and of some as they enter.
 
-    Its rows are the count, and up to the level Σx and the high and the low word of Σx².
+    Args:
+        level: Up to which sum.
+        weights: int64[n], 1 for the events that are kept.
+        values: int64[n], and 0 for others.
+        low: The first event that leaves.
+        high: The first after it that does not.
+        entering: The events that enter, in the order in which they do.
+        parts: 2, or 1 for those that leave alone.
+        spare: int64[2, ...] to work in.
+        sums: int64[2, 4, ...]: of those that leave and those that enter: count, Σx and Σx², its high and its low word,
+            before each event and after the last.
     """
-    count = 0
-    sums[0, 0] = 0
-    for i in range(len(weights)):
-        count += weights[i]
-        sums[0, i + 1] = count
+    for part in range(parts):
+        kept, own = weights[low:high], values[low:high]
+        if part == 1:
+            for i in range(len(entering)):
+                spare[0, i] = weights[entering[i]]
+                spare[1, i] = values[entering[i]]
+            kept, own = spare[0, : len(entering)], spare[1, : len(entering)]
+        _accumulate(level, kept, own, sums[part])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _accumulate(level: int, weights: Ints, values: Ints, sums: Ints) -> None:
+    count, total, low = 0, 0, 0
+    sums[:, 0] = 0
     if level == COUNTS:
-        return
-    total = 0
-    sums[1, 0] = 0
-    for i in range(len(weights)):
-        total += values[i]
-        sums[1, i + 1] = total
-    if level == SQUARES:
-        low = 0
-        sums[3, 0] = 0
         for i in range(len(weights)):
-            low += values[i] * values[i]
-            sums[3, i + 1] = low
+            count += weights[i]
+            sums[0, i + 1] = count
     elif level == WIDE:
         squares = (0, 0)
-        sums[2, 0] = 0
-        sums[3, 0] = 0
         for i in range(len(weights)):
+            count += weights[i]
+            total += values[i]
             squares = add(squares, product(values[i], values[i]))
+            sums[0, i + 1] = count
+            sums[1, i + 1] = total
             sums[2, i + 1] = squares[0]
             sums[3, i + 1] = squares[1]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def take(events: Ints, values: Ints, out: Ints) -> None:
-    """Write the values of some events."""
-    for i in range(len(events)):
-        out[i] = values[events[i]]
+    else:
+        for i in range(len(weights)):
+            count += weights[i]
+            total += values[i]
+            sums[0, i + 1] = count
+            sums[1, i + 1] = total
+            if level == SQUARES:
+                low += values[i] * values[i]
+                sums[3, i + 1] = low
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def windows(
-    level: int,
-    entered: Ints,
-    ends: Ints,
-    base: int,
-    passed: Ints,
-    lows: Ints,
-    edge: int,
-    carry: Ints,
-    work: Ints,
+    level: int, sums: Ints, into: int, ends: Ints, base: int, lows: Ints, edge: int, carry: Ints, work: Ints
 ) -> None:
     """Write the sums of the windows at some moments.
 
     Args:
         level: Up to which sum.
-        entered: The sums over the events in the order in which they enter, from number ``base`` on.
-        ends: int64[moments], how many have entered.
-        base: Where ``entered`` begins.
-        passed: The sums over the events in the stream's order, from event ``edge`` on.
+        sums: What `run` wrote.
+        into: Which of them are those of the events that enter: 1, or 0 where they are the same that leave.
+        ends: int64[moments], how many events have entered.
+        base: How many had where those that enter begin.
         lows: int64[moments], the oldest event of each window.
-        edge: Where ``passed`` begins.
+        edge: The first of those that leave.
         carry: int64[4], what to add.
-        work: int64[4, ...], the sums as `accumulate` has them.
+        work: int64[4, ...], the sums, as many as the level has.
     """
-    for at in range(len(lows)):
-        work[0, at] = carry[0] + entered[0, ends[at] - base] - passed[0, lows[at] - edge]
-    if level == COUNTS:
-        return
-    for at in range(len(lows)):
-        work[1, at] = carry[1] + entered[1, ends[at] - base] - passed[1, lows[at] - edge]
-    if level == SQUARES:
+    if level == WIDE:
         for at in range(len(lows)):
-            work[2, at] = 0
-            work[3, at] = carry[3] + entered[3, ends[at] - base] - passed[3, lows[at] - edge]
-    elif level == WIDE:
-        for at in range(len(lows)):
-            into, out = ends[at] - base, lows[at] - edge
-            squares = add((carry[2], carry[3]), (entered[2, into], entered[3, into]))
-            squares = sub(squares, (passed[2, out], passed[3, out]))
+            end, out = ends[at] - base, lows[at] - edge
+            squares = add((carry[2], carry[3]), (sums[into, 2, end], sums[into, 3, end]))
+            squares = sub(squares, (sums[0, 2, out], sums[0, 3, out]))
             work[2, at] = squares[0]
             work[3, at] = squares[1]
+    elif level == SQUARES:
+        work[2, : len(lows)] = 0
+    for part in range(PARTS[level]):
+        if part < _HIGH or (part == _LOW and level == SQUARES):
+            passed, entered, now, more = sums[0, part], sums[into, part], work[part], carry[part]
+            for at in range(len(lows)):
+                now[at] = more + entered[ends[at] - base] - passed[lows[at] - edge]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def find_misses(
-    entry: Ints, starts: Ints, entering: Ints, before: int, lows: Ints, first: int, misses: Ints
-) -> int:
+def find_misses(entry: Ints, starts: Ints, entering: Ints, before: int, lows: Ints, first: int, misses: Ints) -> int:
     """Write the misses of a block of moments, and return how many.
 
     Args:
@@ -144,46 +161,33 @@ def find_misses(
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_misses(level: int, misses: Ints, count: int, weights: Ints, values: Ints, lacking: Ints, work: Ints) -> None:
     """Add the misses to the sums of a block of moments; ``lacking`` is int64[moments] to work in."""
-    _spread(misses, count, weights, lacking, work[0])
-    if level == COUNTS:
-        return
-    _spread(misses, count, values, lacking, work[1])
-    if level == SQUARES:
-        lacking[:] = 0
-        for i in range(count):
-            event = misses[1, i]
-            value = values[max(event, ~event)]
-            lacking[misses[0, i]] += value * value if event >= 0 else -value * value
-        _sum_up(lacking, work[3])
-    elif level == WIDE:
-        squares = (0, 0)
-        at = 0
-        for i in range(count + 1):
-            until = misses[0, i] if i < count else len(lacking)
-            while at < until:
-                total = add((work[2, at], work[3, at]), squares)
-                work[2, at] = total[0]
-                work[3, at] = total[1]
-                at += 1
-            if i < count:
+    if level == WIDE:
+        _add_wide(misses, count, values, len(lacking), work)
+    for part in range(PARTS[level]):
+        if part < _HIGH or (part == _LOW and level == SQUARES):
+            lacking[:] = 0
+            for i in range(count):
                 event = misses[1, i]
-                value = values[max(event, ~event)]
-                one = product(value, value)
-                squares = add(squares, one) if event >= 0 else sub(squares, one)
+                own = max(event, ~event)
+                value = weights[own] if part == 0 else values[own] if part == 1 else values[own] * values[own]
+                lacking[misses[0, i]] += value if event >= 0 else -value
+            total, now = 0, work[part]
+            for at in range(len(lacking)):
+                total += lacking[at]
+                now[at] += total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _spread(misses: Ints, count: int, values: Ints, lacking: Ints, out: Ints) -> None:
-    lacking[:] = 0
-    for i in range(count):
-        event = misses[1, i]
-        lacking[misses[0, i]] += values[event] if event >= 0 else -values[~event]
-    _sum_up(lacking, out)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sum_up(lacking: Ints, out: Ints) -> None:
-    total = 0
-    for at in range(len(lacking)):
-        total += lacking[at]
-        out[at] += total
+def _add_wide(misses: Ints, count: int, values: Ints, moments: int, work: Ints) -> None:
+    squares = (0, 0)
+    found = 0
+    for at in range(moments):
+        while found < count and misses[0, found] == at:
+            event = misses[1, found]
+            value = values[max(event, ~event)]
+            one = product(value, value)
+            squares = add(squares, one) if event >= 0 else sub(squares, one)
+            found += 1
+        total = add((work[2, at], work[3, at]), squares)
+        work[2, at] = total[0]
+        work[3, at] = total[1]

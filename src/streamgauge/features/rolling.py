@@ -17,7 +17,7 @@ from streamgauge.features import rolling_plan as rp
 from streamgauge.features.kernel_rolling import roll_distinct, roll_extremes, roll_newest, roll_oldest
 from streamgauge.features.kernel_rolling_entries import by_moment, enter, greatest_delay, leave_out
 from streamgauge.features.kernel_rolling_steps import roll_steps
-from streamgauge.features.kernel_rolling_sums import WIDE, accumulate, add_misses, find_misses, take, windows
+from streamgauge.features.kernel_rolling_sums import PARTS, WIDE, add_misses, find_misses, run, windows
 from streamgauge.features.kernel_rolling_values import finish_items
 from streamgauge.features.opcodes import MAX_STEPS
 
@@ -121,7 +121,7 @@ def roll(
     delays = np.zeros(2, np.int64)
     lows = np.empty((len(spans), block + 1), np.int64)
     work = np.empty((max(columns, 1), block), np.int64)
-    sums = np.empty((3 * len(keys), 4, block + 1), np.int64)
+    sums = np.empty((2 * len(keys), 2, 4, block + 1), np.int64)
     results = np.empty((len(items), block + _LINE), np.float64)  # no two rows' moments share their place in the cache
     capacity = 4
     while capacity <= 2 * largest:
@@ -129,9 +129,9 @@ def roll(
     store = np.empty((stores, 2, capacity), np.int64)
     state = np.empty((len(passes), _STATE), np.int64)
     steps = np.empty((len(passes), 3 * MAX_STEPS), np.int64)
-    uses = np.zeros(2, np.bool_)
+    leaves_out = False
     for span in range(len(spans)):
-        uses[spans[span, 1]] = True
+        leaves_out = leaves_out or spans[span, 1] == 1
     for entity in range(len(offsets) - 1):
         begin, end = moment_offsets[entity], moment_offsets[entity + 1]
         if not rolls[entity] or begin == end:
@@ -148,7 +148,7 @@ def roll(
             own_time[rank[row] - start] = time[row]
         own_time[n : n + _AHEAD] = 2**63 - 1
         delays[0] = greatest_delay(entry, own_time, t)
-        if uses[1]:
+        if leaves_out:
             if not leave_out(entry, rank, start, moment_key[begin:end], entries[1]):
                 rolls[entity] = False
                 continue
@@ -162,7 +162,7 @@ def roll(
         _roll_entity(
             own_time[: n + _AHEAD],
             (weights, values, levels),
-            (entries, starts, entering, straight, delays, uses),
+            (entries, starts, entering, straight, delays),
             t,
             spans,
             passes,
@@ -171,8 +171,7 @@ def roll(
             store,
             state,
             steps,
-            (lows, sums, results),
-            work,
+            (lows, sums, work, results),
             aggregates[begin:end],
         )
 
@@ -255,10 +254,48 @@ def _lows(time: Ints, t: Ints, width: int, lows: Ints) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _sum_windows(
+    level: int,
+    key: int,
+    prior: int,
+    low: int,
+    edges: Ints,
+    first: int,
+    n: int,
+    events: tuple[Ints, Ints, Ints],
+    entered: tuple[Ints, Ints, Ints, NDArray[np.bool_], Ints],
+    room: tuple[NDArray[np.bool_], Ints, Ints],
+    carry: Ints,
+    work: Ints,
+) -> None:
+    """Write the sums of a span's windows, but for misses.
+
+    Where one block holds all of an entity, the running sums of a key serve every span, and those in the order of
+    entering are the others where that is the stream's order.
+    """
+    weights, values, levels = events
+    _, starts, entering, straight, _ = entered
+    summed, spare, sums = room
+    begins = starts[prior]
+    if len(summed):
+        place, low, before, high, through = key + prior * len(levels), 0, 0, n, n
+        reach, into = levels[key], 0 if straight[prior] else 1
+    else:
+        place, before, high, through = 0, begins[first], edges[-1], begins[first + len(edges)]
+        reach, into = level, 1
+    if len(summed) == 0 or not summed[place]:
+        enters = entering[prior, before:through]
+        run(reach, weights[key], values[key], low, high, enters, 1 + into, spare, sums[place])
+    if len(summed):
+        summed[place] = True
+    windows(level, sums[place], into, begins[first + 1 : first + len(edges) + 1], before, edges, low, carry, work)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _roll_entity(
     time: Ints,
     events: tuple[Ints, Ints, Ints],
-    entered: tuple[Ints, Ints, Ints, NDArray[np.bool_], Ints, NDArray[np.bool_]],
+    entered: tuple[Ints, Ints, Ints, NDArray[np.bool_], Ints],
     t: Ints,
     spans: Ints,
     passes: Ints,
@@ -267,24 +304,19 @@ def _roll_entity(
     store: Ints,
     state: Ints,
     steps: Ints,
-    shared: tuple[Ints, Ints, NDArray[np.float64]],
-    work: Ints,
+    room: tuple[Ints, Ints, Ints, NDArray[np.float64]],
     aggregates: NDArray[np.float64],
 ) -> None:
     """Run all passes over an entity's moments, a block after the other."""
     weights, values, levels = events
-    entries, starts, entering, straight, delays, uses = entered
-    lows, sums, results = shared
+    entries, starts, entering, _, delays = entered
+    lows, sums, work, results = room
     n, block = len(time) - _AHEAD, work.shape[1]
-    whole = n <= block and len(t) <= block
-    if whole:
-        _sum_all(n, events, entered, sums)
     lows[:, 0] = 0
-    taken = np.empty((2, block + 1), np.int64)
-    parts = np.empty((2, 4, block + 1), np.int64)
+    summed = np.zeros(len(sums) if n <= block and len(t) <= block else 0, np.bool_)
     misses = np.empty((len(spans), 2, 2 * block + 2), np.int64)
     missed = np.zeros(len(spans), np.int64)
-    lacking = np.empty(block, np.int64)
+    spare = np.empty((2, block + 1), np.int64)
     scratch = np.empty(4 * MAX_STEPS, np.int64)
     for first in range(0, len(t), block):
         last = min(first + block, len(t))
@@ -292,11 +324,10 @@ def _roll_entity(
         for span in range(len(spans)):
             _lows(time, t[first:last], spans[span, 0], lows[span])
             prior = spans[span, 1]
-            moved = max(moved, lows[span, last - first] - lows[span, 0])
-            moved = max(moved, starts[prior, last] - starts[prior, first])
-        if moved >= parts.shape[2]:
-            taken = np.empty((2, moved + 1), np.int64)
-            parts = np.empty((2, 4, moved + 1), np.int64)
+            moved = max(moved, lows[span, last - first] - lows[span, 0], starts[prior, last] - starts[prior, first])
+        if moved >= spare.shape[1]:
+            spare = np.empty((2, moved + 1), np.int64)
+            sums = np.empty((1, 2, 4, moved + 1), np.int64)
             misses = np.empty((len(spans), 2, 2 * moved + 2), np.int64)
         for span in range(len(spans)):
             missed[span] = 0
@@ -307,45 +338,24 @@ def _roll_entity(
                     entries[prior], starts[prior], entering[prior], lows[span, 0], edges, first, misses[span]
                 )
         for number in range(len(passes)):
-            kind = passes[number, rp.P_KIND]
-            span = passes[number, rp.P_SPAN]
-            key = passes[number, rp.P_KEY]
+            kind, span, key = passes[number, rp.P_KIND], passes[number, rp.P_SPAN], passes[number, rp.P_KEY]
             prior = spans[span, 1]
             entry, begins, enters = entries[prior, :n], starts[prior], entering[prior]
             edges = lows[span, 1 : last - first + 1]
-            slot = passes[number, rp.P_SLOT]
-            keep = passes[number, rp.P_STORE]
-            own = state[number]
+            slot, keep, own = passes[number, rp.P_SLOT], passes[number, rp.P_STORE], state[number]
             if kind <= rp.SQUARES:
                 level = levels[key] if kind == rp.SQUARES else kind
-                ends = begins[first + 1 : last + 1]
-                if whole:
-                    at = key if straight[prior] else key + (1 + prior) * len(levels)
-                    windows(level, sums[at], ends, 0, sums[key], edges, 0, own, work[slot:])
-                else:
-                    low, before = lows[span, 0], begins[first]
-                    passed, through = edges[last - first - 1], ends[last - first - 1]
-                    accumulate(level, weights[key, low:passed], values[key, low:passed], parts[1])
-                    if straight[prior]:
-                        accumulate(level, weights[key, before:through], values[key, before:through], parts[0])
-                    else:
-                        take(enters[before:through], weights[key], taken[0])
-                        take(enters[before:through], values[key], taken[1])
-                        accumulate(level, taken[0, : through - before], taken[1, : through - before], parts[0])
-                    windows(level, parts[0], ends, before, parts[1], edges, low, own, work[slot:])
+                now = work[slot:]
+                low = lows[span, 0]
+                _sum_windows(level, key, prior, low, edges, first, n, events, entered, (summed, spare, sums), own, now)
                 if missed[span]:
                     add_misses(
-                        level,
-                        misses[span],
-                        missed[span],
-                        weights[key],
-                        values[key],
-                        lacking[: last - first],
-                        work[slot:, : last - first],
+                        level, misses[span], missed[span], weights[key], values[key], spare[0, : last - first], now
                     )
-                for part in range(1 + min(level, rp.SUMS) + 2 * (level >= rp.SQUARES)):
-                    own[part] = work[slot + part, last - first - 1]
+                for part in range(PARTS[level]):
+                    own[part] = now[part, last - first - 1]
             elif kind == rp.EXTREMES:
+                least, greatest = store[keep, 0], store[keep, 1]
                 roll_extremes(
                     weights[key],
                     values[key],
@@ -355,8 +365,8 @@ def _roll_entity(
                     edges,
                     first,
                     own,
-                    store[keep, 0],
-                    store[keep, 1],
+                    least,
+                    greatest,
                     work[slot:],
                 )
             elif kind == rp.OLDEST:
@@ -364,6 +374,7 @@ def _roll_entity(
             elif kind == rp.NEWEST:
                 roll_newest(weights[key], begins, enters, edges, first, own, work[slot])
             elif kind == rp.DISTINCT:
+                held, counts = store[keep, 0], store[keep, 1]
                 roll_distinct(
                     weights[key],
                     values[key],
@@ -373,8 +384,8 @@ def _roll_entity(
                     edges,
                     first,
                     own,
-                    store[keep, 0],
-                    store[keep, 1],
+                    held,
+                    counts,
                     limit,
                     work[slot],
                 )
@@ -398,25 +409,3 @@ def _roll_entity(
         for span in range(len(spans)):
             lows[span, 0] = lows[span, last - first]
         finish_items(items, work, time[:n], values, entries, t, first, last, results, aggregates)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sum_all(
-    n: int,
-    events: tuple[Ints, Ints, Ints],
-    entered: tuple[Ints, Ints, Ints, NDArray[np.bool_], Ints, NDArray[np.bool_]],
-    sums: Ints,
-) -> None:
-    """Write each key's running sums over all of an entity's events: in the stream's order, then as they enter."""
-    weights, values, levels = events
-    _, _, entering, straight, _, uses = entered
-    taken = np.empty((2, n), np.int64)
-    for key in range(len(levels)):
-        if levels[key] < 0:
-            continue
-        accumulate(levels[key], weights[key, :n], values[key, :n], sums[key])
-        for prior in range(2):
-            if uses[prior] and not straight[prior]:
-                take(entering[prior, :n], weights[key], taken[0])
-                take(entering[prior, :n], values[key], taken[1])
-                accumulate(levels[key], taken[0], taken[1], sums[key + (1 + prior) * len(levels)])
