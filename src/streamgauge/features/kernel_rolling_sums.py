@@ -121,9 +121,9 @@ def windows(
         work[2, : len(lows)] = 0
     for part in range(PARTS[level]):
         if part < _HIGH or (part == _LOW and level == SQUARES):
-            passed, entered, now, more = sums[0, part], sums[into, part], work[part], carry[part]
+            more = carry[part]
             for at in range(len(lows)):
-                now[at] = more + entered[ends[at] - base] - passed[lows[at] - edge]
+                work[part, at] = more + sums[into, part, ends[at] - base] - sums[0, part, lows[at] - edge]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

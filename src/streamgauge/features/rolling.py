@@ -257,14 +257,20 @@ def _lows(time: Ints, t: Ints, width: int, lows: Ints) -> None:
 def _sum_windows(
     level: int,
     key: int,
-    prior: int,
+    place: int,
     low: int,
     edges: Ints,
     first: int,
     n: int,
-    events: tuple[Ints, Ints, Ints],
-    entered: tuple[Ints, Ints, Ints, NDArray[np.bool_], Ints],
-    room: tuple[NDArray[np.bool_], Ints, Ints],
+    weights: Ints,
+    values: Ints,
+    levels: Ints,
+    begins: Ints,
+    enters: Ints,
+    straight: np.bool_,
+    summed: NDArray[np.bool_],
+    spare: Ints,
+    sums: Ints,
     carry: Ints,
     work: Ints,
 ) -> None:
@@ -273,19 +279,14 @@ def _sum_windows(
     Where one block holds all of an entity, the running sums of a key serve every span, and those in the order of
     entering are the others where that is the stream's order.
     """
-    weights, values, levels = events
-    _, starts, entering, straight, _ = entered
-    summed, spare, sums = room
-    begins = starts[prior]
+    into, before, high, through, reach = 1, begins[first], edges[-1], begins[first + len(edges)], level
     if len(summed):
-        place, low, before, high, through = key + prior * len(levels), 0, 0, n, n
-        reach, into = levels[key], 0 if straight[prior] else 1
+        low, before, high, through, reach = 0, 0, n, n, levels[key]
+        into = 0 if straight else 1
     else:
-        place, before, high, through = 0, begins[first], edges[-1], begins[first + len(edges)]
-        reach, into = level, 1
+        place = 0
     if len(summed) == 0 or not summed[place]:
-        enters = entering[prior, before:through]
-        run(reach, weights[key], values[key], low, high, enters, 1 + into, spare, sums[place])
+        run(reach, weights[key], values[key], low, high, enters[before:through], 1 + into, spare, sums[place])
     if len(summed):
         summed[place] = True
     windows(level, sums[place], into, begins[first + 1 : first + len(edges) + 1], before, edges, low, carry, work)
@@ -309,7 +310,7 @@ def _roll_entity(
 ) -> None:
     """Run all passes over an entity's moments, a block after the other."""
     weights, values, levels = events
-    entries, starts, entering, _, delays = entered
+    entries, starts, entering, straight, delays = entered
     lows, sums, work, results = room
     n, block = len(time) - _AHEAD, work.shape[1]
     lows[:, 0] = 0
@@ -347,7 +348,27 @@ def _roll_entity(
                 level = levels[key] if kind == rp.SQUARES else kind
                 now = work[slot:]
                 low = lows[span, 0]
-                _sum_windows(level, key, prior, low, edges, first, n, events, entered, (summed, spare, sums), own, now)
+                place = key + prior * len(levels)
+                _sum_windows(
+                    level,
+                    key,
+                    place,
+                    low,
+                    edges,
+                    first,
+                    n,
+                    weights,
+                    values,
+                    levels,
+                    begins,
+                    enters,
+                    straight[prior],
+                    summed,
+                    spare,
+                    sums,
+                    own,
+                    now,
+                )
                 if missed[span]:
                     add_misses(
                         level, misses[span], missed[span], weights[key], values[key], spare[0, : last - first], now
