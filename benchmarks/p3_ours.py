@@ -18,7 +18,7 @@ from streamgauge.events.frames import validate_import
 from streamgauge.features.backfill import Requests, backfill
 from streamgauge.features.chunks import in_order
 from streamgauge.features.history import features_of
-from streamgauge.features.ordering import group_rows
+from streamgauge.features.ordering import group_rows, take_rows
 from streamgauge.features.timeline import StreamTimeline, Timeline
 from streamgauge.log.archive import Archive
 
@@ -44,15 +44,18 @@ def from_columns(payments: Payments, *, as_known: bool = True, workers: int = 2)
     def compute(part: tuple[int, int]) -> None:
         first, last = part
         low, high = int(offsets[first]), int(offsets[last])
-        rows = order[low:high]
-        own = payments.account[rows] - first
-        position, at, known_at = rows + 1, payments.at[rows], payments.known_at[rows]
+        rows, begins = order[low:high], offsets[first : last + 1] - low
+        times, units = np.empty((2, high - low), np.int64), np.empty((high - low, 2), np.int64)
+        for number, column in enumerate((payments.at, payments.known_at)):
+            take_rows(column, rows, 0, times[number].reshape(-1, 1))
+        for number, column in enumerate((payments.amount, payments.kind)):
+            take_rows(column, rows, number, units)
+        position, (at, known_at) = rows + 1, times
         t = np.maximum(at, known_at) if as_known else at
         cut = position if as_known else np.full(high - low, len(payments))
-        units = np.column_stack((payments.amount[rows], payments.kind[rows]))
-        begins = offsets[first : last + 1] - low
         stream = StreamTimeline.of_columns(LAYOUT.streams[0], begins, position, known_at, at, units)
         entities = last - first
+        own = np.repeat(np.arange(entities), np.diff(begins))
         timeline = Timeline(LAYOUT, [""] * entities, (stream,), [{}] * entities, {}, [0] * entities)
         features_of(timeline, BOUND, own, t, None, cut, None, out[low:high])
 

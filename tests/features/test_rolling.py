@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -133,17 +134,26 @@ def test_an_entity_with_late_events_rolls_and_one_with_a_correction_does_not() -
     assert rolls.tolist() == [True, False]
 
 
-def test_many_moments_are_computed_in_blocks() -> None:
-    count = 2 * rolling.BLOCK + 7
+@pytest.mark.parametrize("greatest", [50, 2**40])
+@pytest.mark.parametrize("every", [1, 3, 2 * rolling.BLOCK])
+@pytest.mark.parametrize("latest", [0, 3, 90])
+def test_many_moments_are_computed_in_blocks(greatest: int, every: int, latest: int) -> None:
+    """Events are late by no, few or more seconds than a window has; blocks of moments see few or very many enter."""
+    count = 3 * rolling.BLOCK + 7
+    generator = np.random.default_rng(7)
+    delays = generator.integers(0, latest + 1, count) * (generator.random(count) < 0.2)
+    amounts = generator.integers(-greatest, greatest + 1, (count, 2)).tolist()
     arrivals = [
-        (number * SECOND // 2, (number % 5 == 0) * 3 * SECOND, (number % 7, 1, 0, number % 11))
-        for number in range(count)
+        (number * SECOND // 2, delay * SECOND, (*amount, number % 3, number % 11))
+        for number, (delay, amount) in enumerate(zip(delays.tolist(), amounts, strict=True))
     ]
     records = records_of("account:0", arrivals, -1)
     timeline = Timeline.of(BOUND[True].layout, [("account:0", records)], SchemaBook({1: STREAMS[True]}.__getitem__))
-    t = np.array([max(one.known_at, one.event_time) for one in records], np.int64)
-    asked = (np.zeros(count, np.int64), t, None, np.arange(1, count + 1), None)
+    asking = records[every - 1 :: every]
+    t = np.array([max(one.known_at, one.event_time) for one in asking], np.int64)
+    position = np.array([one.position for one in asking], np.int64)
+    asked = (np.zeros(len(t), np.int64), t, None, position, [("Move", one.event_id) for one in asking])
 
     rolled = features_of(timeline, BOUND[True], *asked)
 
-    assert np.array_equal(rolled, features_of(timeline, SWEPT[True], *asked), equal_nan=True)
+    assert np.array_equal(rolled.view(np.int64), features_of(timeline, SWEPT[True], *asked).view(np.int64))

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.features.compute import finish_rows
-from streamgauge.features.rolling import find_rolling, roll
+from streamgauge.features.ordering import ascend
+from streamgauge.features.rolling import BLOCK, find_rolling, roll
 from streamgauge.features.sweep import sweep
 from streamgauge.features.timeline import Timeline
 
@@ -159,15 +160,7 @@ def aggregate_part(
 
 def _order_of(entity: Ints, first: Ints, second: Ints, t: Ints) -> Ints | None:
     """Return what sorts moments by entity, cut and time, None where they are sorted."""
-    return None if _sorted(entity, first, second, t) else np.lexsort((t, second, first, entity))
-
-
-def _sorted(*columns: Ints) -> bool:
-    """Return whether rows ascend by the columns, the first weighing most."""
-    ahead = columns[-1][1:] >= columns[-1][:-1]
-    for column in columns[-2::-1]:
-        ahead = (column[1:] > column[:-1]) | ((column[1:] == column[:-1]) & ahead)
-    return bool(ahead.all())
+    return None if ascend(entity, first, second, t) else np.lexsort((t, second, first, entity))
 
 
 def _aggregate_stream(
@@ -198,9 +191,11 @@ def _aggregate_stream(
             largest,
             plan.spans,
             plan.passes,
+            plan.keys,
             plan.items,
             plan.columns,
             plan.stores,
+            BLOCK,
             rolls,
             aggregates,
         )
@@ -218,7 +213,7 @@ def _cut_order(stream: StreamTimeline, *, by_knowledge: bool) -> tuple[Ints, Int
     if not by_knowledge:
         return np.arange(count), stream.position, np.zeros(count, np.int64)
     owner = np.repeat(np.arange(len(stream.offsets) - 1), np.diff(stream.offsets))
-    ordered = _sorted(owner, stream.known_at, stream.position)
+    ordered = ascend(owner, stream.known_at, stream.position, stream.position)
     order = np.arange(count) if ordered else np.lexsort((stream.position, stream.known_at, owner))
     return order, stream.known_at, stream.position
 

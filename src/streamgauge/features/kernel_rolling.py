@@ -1,248 +1,146 @@
 """Passes that roll along an entity's moments: events enter a window at one edge and leave it at the other.
 
 Events are numbered by their order in the stream. ``entry`` says at which moment an event is first seen; ``lows`` which
-event is the oldest in the window at each moment. Both the sums and the queues are exact whatever the order of arrival.
+event is the oldest in the window at each moment. Counts are exact and extremes too, whatever the order of arrival.
+``weights`` are 1 for the events that a pass keeps, those whose value is not null, and 0 for others.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numba import int64, njit, uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
-from streamgauge.features.int128 import add, product, sub
-from streamgauge.features.rolling_plan import COUNTS, SQUARES
 
 Ints = NDArray[np.int64]
-Words = NDArray[np.uint64]
 
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def kept(words: Words, bit: int, event: int) -> int:
-    """Return 1 where an event meets the condition of a bit of its word, 0 else; bit -1 keeps all."""
-    return 1 if bit < 0 else int64((words[event] >> uint64(bit)) & uint64(1))
+_MOST: Final = 2**63 - 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def roll_counts(
-    words: Words,
-    bit: int,
-    entry: Ints,
-    starts: Ints,
-    entering: Ints,
-    lows: Ints,
-    first: int,
-    last: int,
-    state: Ints,
-    counts: Ints,
-) -> None:
-    """Write how many events the window holds at each of the moments [first, last)."""
-    low = state[0]
-    count = state[1]
-    for moment in range(first, last):
-        for event in range(low, lows[moment - first]):
-            if entry[event] < moment:
-                count -= kept(words, bit, event)
-        low = lows[moment - first]
-        for item in range(starts[moment], starts[moment + 1]):
-            if entering[item] >= low:
-                count += kept(words, bit, entering[item])
-        counts[moment - first] = count
-    state[0] = low
-    state[1] = count
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def roll_sums(
-    level: int,
-    words: Words,
-    bit: int,
+def roll_extremes(
+    weights: Ints,
     values: Ints,
     entry: Ints,
     starts: Ints,
     entering: Ints,
     lows: Ints,
     first: int,
-    last: int,
     state: Ints,
-    work: Ints,
-    slot: int,
-) -> None:
-    """Write count, and up to the level ΣS and Σx², of the values that are not null."""
-    low = state[0]
-    count = state[1]
-    total = state[2]
-    squares = (state[3], state[4])
-    for moment in range(first, last):
-        at = moment - first
-        for event in range(low, lows[at]):
-            if entry[event] < moment:
-                one = kept(words, bit, event) if values[event] != NULL else 0
-                value = values[event] * one
-                count -= one
-                total -= value
-                if level == SQUARES:
-                    squares = sub(squares, product(value, value))
-        low = lows[at]
-        for item in range(starts[moment], starts[moment + 1]):
-            event = entering[item]
-            if event >= low:
-                one = kept(words, bit, event) if values[event] != NULL else 0
-                value = values[event] * one
-                count += one
-                total += value
-                if level == SQUARES:
-                    squares = add(squares, product(value, value))
-        work[slot, at] = count
-        if level > COUNTS:
-            work[slot + 1, at] = total
-        if level == SQUARES:
-            work[slot + 2, at] = squares[0]
-            work[slot + 3, at] = squares[1]
-    state[0] = low
-    state[1] = count
-    state[2] = total
-    state[3] = squares[0]
-    state[4] = squares[1]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def roll_extreme(
-    sign: int,
-    words: Words,
-    bit: int,
-    values: Ints,
-    starts: Ints,
-    entering: Ints,
-    lows: Ints,
-    first: int,
-    last: int,
-    state: Ints,
-    events: Ints,
-    queue: Ints,
+    least: Ints,
+    greatest: Ints,
     out: Ints,
 ) -> None:
-    """Write the least value (sign 1) or the greatest (sign -1) at each moment; anything where there is none.
+    """Write the least and the greatest value at each moment into two rows; anything where there is none.
 
-    The queue holds events in order with values that rise: whatever is older and not smaller than a newer event can
-    never again be the least.
+    Events from ``bound`` on are in the running extremes; of those before it, ``least`` and ``greatest`` have the
+    extremes from each event up to the bound. Where the window's edge reaches the bound, the events seen since go there,
+    and the bound moves behind them.
 
-    Source: the sliding-window minimum, D. Lemire, Nordic Journal of Computing 13 (2006), with insertion by order.
+    Source: the queue of two stacks, with late events, which enter the stack that they belong to.
     """
-    head = state[0]
-    tail = state[1]
-    for moment in range(first, last):
-        low = lows[moment - first]
-        while head < tail and events[head] < low:
-            head += 1
+    bound = state[0]
+    top = state[1]
+    low_run, high_run = state[2], state[3]
+    for at in range(len(lows)):
+        moment = first + at
+        low = lows[at]
+        if low >= bound:
+            low_run, high_run = _MOST, -_MOST
+            for event in range(top - 1, low - 1, -1):
+                known = weights[event] & (entry[event] < moment)
+                low_run = min(low_run, values[event] if known else _MOST)
+                high_run = max(high_run, values[event] if known else -_MOST)
+                least[event] = low_run
+                greatest[event] = high_run
+            low_run, high_run = _MOST, -_MOST
+            bound = max(top, low)
         for item in range(starts[moment], starts[moment + 1]):
             event = entering[item]
-            if event < low or values[event] == NULL or kept(words, bit, event) == 0:
-                continue
-            value = sign * values[event]
-            at = tail
-            while at > head and events[at - 1] > event:
-                at -= 1
-            if at < tail and queue[at] <= value:
-                continue
-            start = at
-            while start > head and queue[start - 1] >= value:
-                start -= 1
-            tail = _make_room(events, queue, start, at, tail) if at < tail else start + 1
-            events[start] = event
-            queue[start] = value
-        out[moment - first] = sign * queue[head] if head < tail else 0
-    state[0] = head
-    state[1] = tail
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _make_room(events: Ints, queue: Ints, start: int, stop: int, tail: int) -> int:
-    """Replace the entries [start, stop) by one; return the new tail."""
-    shift = start + 1 - stop
-    if shift > 0:
-        for i in range(tail - 1, stop - 1, -1):
-            events[i + 1] = events[i]
-            queue[i + 1] = queue[i]
-    elif shift < 0:
-        for i in range(stop, tail):
-            events[i + shift] = events[i]
-            queue[i + shift] = queue[i]
-    return tail + shift
+            lower = values[event] if weights[event] else _MOST
+            upper = values[event] if weights[event] else -_MOST
+            if event >= bound:
+                top = max(top, event + 1)
+                low_run = min(low_run, lower)
+                high_run = max(high_run, upper)
+            else:
+                earlier = event
+                while earlier >= low and least[earlier] > lower:
+                    least[earlier] = lower
+                    earlier -= 1
+                while event >= low and greatest[event] < upper:
+                    greatest[event] = upper
+                    event -= 1
+        if low < bound:
+            out[0, at] = min(low_run, least[low])
+            out[1, at] = max(high_run, greatest[low])
+        else:
+            out[0, at] = low_run
+            out[1, at] = high_run
+    state[0] = bound
+    state[1] = top
+    state[2] = low_run
+    state[3] = high_run
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def roll_oldest(
-    words: Words,
-    bit: int,
-    values: Ints,
+    weights: Ints,
     entry: Ints,
     starts: Ints,
     entering: Ints,
     lows: Ints,
     first: int,
-    last: int,
     state: Ints,
     out: Ints,
 ) -> None:
     """Write the oldest kept event at each moment; anything where there is none. The state begins as (events, 0)."""
     oldest = state[0]
     seen = state[1]
-    for moment in range(first, last):
-        low = lows[moment - first]
+    for at in range(len(lows)):
+        moment = first + at
+        low = lows[at]
         if oldest < low:
             oldest = low
-            while oldest < seen and (
-                entry[oldest] >= moment or values[oldest] == NULL or kept(words, bit, oldest) == 0
-            ):
+            while oldest < seen and (entry[oldest] >= moment or weights[oldest] == 0):
                 oldest += 1
             if oldest >= seen:
                 oldest = len(entry)
         for item in range(starts[moment], starts[moment + 1]):
             event = entering[item]
             seen = max(seen, event + 1)
-            if low <= event < oldest and values[event] != NULL and kept(words, bit, event) == 1:
+            if low <= event < oldest and weights[event] == 1:
                 oldest = event
-        out[moment - first] = oldest
+        out[at] = oldest
     state[0] = oldest
     state[1] = seen
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def roll_newest(
-    words: Words,
-    bit: int,
-    values: Ints,
-    starts: Ints,
-    entering: Ints,
-    first: int,
-    last: int,
-    state: Ints,
-    out: Ints,
-) -> None:
+def roll_newest(weights: Ints, starts: Ints, entering: Ints, lows: Ints, first: int, state: Ints, out: Ints) -> None:
     """Write the newest kept event seen at each moment, in the window where the window has any."""
     newest = state[0]
-    for moment in range(first, last):
-        for item in range(starts[moment], starts[moment + 1]):
+    for at in range(len(lows)):
+        for item in range(starts[first + at], starts[first + at + 1]):
             event = entering[item]
-            if event > newest and values[event] != NULL and kept(words, bit, event) == 1:
+            if event > newest and weights[event] == 1:
                 newest = event
-        out[moment - first] = newest
+        out[at] = newest
     state[0] = newest
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def roll_distinct(
-    words: Words,
-    bit: int,
+    weights: Ints,
     values: Ints,
     entry: Ints,
     starts: Ints,
     entering: Ints,
     lows: Ints,
     first: int,
-    last: int,
     state: Ints,
     keys: Ints,
     held: Ints,
@@ -252,21 +150,22 @@ def roll_distinct(
     """Write how many different values the window holds; a table counts how often it holds each."""
     low = state[0]
     distinct = state[1]
-    for moment in range(first, last):
-        for event in range(low, lows[moment - first]):
-            if entry[event] < moment and values[event] != NULL and kept(words, bit, event) == 1:
+    for at in range(len(lows)):
+        moment = first + at
+        for event in range(low, lows[at]):
+            if entry[event] < moment and weights[event] == 1:
                 slot = _slot(keys, capacity, values[event])
                 held[slot] -= 1
                 distinct -= held[slot] == 0
-        low = lows[moment - first]
+        low = lows[at]
         for item in range(starts[moment], starts[moment + 1]):
             event = entering[item]
-            if event >= low and values[event] != NULL and kept(words, bit, event) == 1:
+            if event >= low and weights[event] == 1:
                 slot = _slot(keys, capacity, values[event])
                 keys[slot] = values[event]
                 distinct += held[slot] == 0
                 held[slot] += 1
-        out[moment - first] = distinct
+        out[at] = distinct
     state[0] = low
     state[1] = distinct
 

@@ -11,7 +11,6 @@ from streamgauge.features import opcodes as oc
 from streamgauge.features import rolling_plan as rp
 from streamgauge.features.expressions import canonical
 from streamgauge.features.kernel_each import kept_steps, summarize
-from streamgauge.features.kernel_rolling import kept
 from streamgauge.features.kernel_values import each_value
 
 Ints = NDArray[np.int64]
@@ -20,8 +19,6 @@ Ints = NDArray[np.int64]
 @njit(cache=True, nogil=True, error_model="numpy")
 def roll_steps(
     time: Ints,
-    words: NDArray[np.uint64],
-    bit: int,
     values: Ints,
     entry: Ints,
     starts: Ints,
@@ -38,10 +35,11 @@ def roll_steps(
 ) -> None:
     """Write the aggregates of a count or sum for each step at each of the moments [first, last).
 
+    ``values`` are what events add: 1 or their value, and 0 where they are not kept.
     ``steps`` holds each step's sum, then which event is the oldest younger than the step's end. The state holds 1 + the
     oldest event of all that were seen.
     """
-    times, width, column = own[rp.P_TIMES], own[rp.P_STEP], own[rp.P_COLUMN]
+    times, width = own[rp.P_TIMES], own[rp.P_STEP]
     passed = steps[oc.MAX_STEPS : 2 * oc.MAX_STEPS]
     oldest = state[0]
     for moment in range(first, last):
@@ -51,10 +49,9 @@ def roll_steps(
             event = passed[step]
             while event < len(time) and time[event] <= edge:
                 if entry[event] < moment:
-                    value = _value(words, bit, values, column, event)
-                    steps[step] -= value
+                    steps[step] -= values[event]
                     if step + 1 < times:
-                        steps[step + 1] += value
+                        steps[step + 1] += values[event]
                 event += 1
             passed[step] = event
         for item in range(starts[moment], starts[moment + 1]):
@@ -62,7 +59,7 @@ def roll_steps(
             oldest = event + 1 if oldest == 0 else min(oldest, event + 1)
             step = (now - time[event]) // width
             if step < times:
-                steps[step] += _value(words, bit, values, column, event)
+                steps[step] += values[event]
         begun = time[oldest - 1] if oldest > 0 else NULL
         count = kept_steps(times, width, now, begun, own[rp.P_FEED])
         for step in range(count):
@@ -73,11 +70,3 @@ def roll_steps(
             summary = each_value(items[item, rp.I_OP], scratch, 0, items[item, rp.I_SCALE])
             aggregates[moment, items[item, rp.I_OUT]] = canonical(summary)
     state[0] = oldest
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _value(words: NDArray[np.uint64], bit: int, values: Ints, column: int, event: int) -> int:
-    """Return what an event adds to its step: 1 without a column, nothing where its value is null or it is not kept."""
-    if column < 0:
-        return kept(words, bit, event)
-    return kept(words, bit, event) * values[event] if values[event] != NULL else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from typing import Final
 
 import numpy as np
 from numba import njit
@@ -16,44 +16,69 @@ from streamgauge.features.kernel_values import deviation, ratio, unit_value
 
 Ints = NDArray[np.int64]
 
+_SAFE: Final = 2.0**62
+_SMALL: Final = 2**39
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def finish_items(
     items: Ints,
     work: Ints,
     time: Ints,
-    cols: Ints,
+    values: Ints,
     entries: Ints,
     t: Ints,
     first: int,
     last: int,
+    results: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Write the aggregates of all items but steps at the moments [first, last) into float64[moments, aggregates]."""
-    for item in range(len(items)):
-        op, scale, to = items[item, rp.I_OP], items[item, rp.I_SCALE], items[item, rp.I_OUT]
-        if items[item, rp.I_COUNT] < 0:
-            continue
+    """Write the aggregates of all items but steps at the moments [first, last) into float64[moments, aggregates].
+
+    Each is computed side by side for all moments in ``results``, float64[items, ...], and then all are written.
+    """
+    begin = 0
+    while begin < len(items) and items[begin, rp.I_COUNT] < 0:
+        begin += 1
+    for item in range(begin, len(items)):
+        op, scale, result = items[item, rp.I_OP], items[item, rp.I_SCALE], results[item, : last - first]
         counts = work[items[item, rp.I_COUNT]]
         if op in (oc.OP_COUNT, oc.OP_SUM):
-            values = counts if op == oc.OP_COUNT else work[items[item, rp.I_VALUE]]
-            over = 1 if op == oc.OP_COUNT else scale
-            begun = first
+            sums = counts if op == oc.OP_COUNT else work[items[item, rp.I_VALUE]]
+            over = float(1 if op == oc.OP_COUNT else scale)
+            for at in range(len(result)):
+                result[at] = float(sums[at]) / over
             if items[item, rp.I_FEED] == 1:
-                begun = min(last, max(first, _begun(entries[items[item, rp.I_PRIOR], : len(time)])))
-                out[first:begun, to] = np.nan
-            for moment in range(begun, last):
-                out[moment, to] = float(values[moment - first]) / float(over)
+                begun = _begun(entries[items[item, rp.I_PRIOR], : len(time)])
+                result[: min(len(result), max(0, begun - first))] = np.nan
         elif op in (oc.OP_SHARE_COUNT, oc.OP_SHARE_SUM):
             wholes = counts if op == oc.OP_SHARE_COUNT else work[items[item, rp.I_VALUE]]
             parts = work[items[item, rp.I_PART]]
-            for moment in range(first, last):
-                out[moment, to] = canonical(ratio(parts[moment - first], wholes[moment - first]))
+            for at in range(len(result)):
+                result[at] = canonical(ratio(parts[at], wholes[at]))
         elif op == oc.OP_STD:
-            _deviations(counts, work, items[item, rp.I_VALUE], scale, first, last, to, out)
+            _deviations(counts, work[items[item, rp.I_VALUE] :], scale, result)
         else:
-            values = work[items[item, rp.I_VALUE]]
-            _picks(op, counts, values, time, cols[items[item, rp.I_COLUMN]], scale, t, first, last, to, out)
+            own = work[items[item, rp.I_VALUE]]
+            _picks(op, counts, own, time, values[items[item, rp.I_KEY]], scale, t[first:last], result)
+    _write(items, begin, results, out[first:last])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _write(items: Ints, begin: int, results: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Write the results of the items from ``begin`` on, moment by moment."""
+    together = True
+    for item in range(begin + 1, len(items)):
+        together = together and items[item, rp.I_OUT] == items[item - 1, rp.I_OUT] + 1
+    if together and begin < len(items):
+        to = items[begin, rp.I_OUT]
+        for at in range(len(out)):
+            for item in range(len(items) - begin):
+                out[at, to + item] = results[begin + item, at]
+    else:
+        for at in range(len(out)):
+            for item in range(begin, len(items)):
+                out[at, items[item, rp.I_OUT]] = results[item, at]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -66,50 +91,55 @@ def _begun(entry: Ints) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _deviations(
-    counts: Ints,
-    work: Ints,
-    slot: int,
-    scale: int,
-    first: int,
-    last: int,
-    to: int,
-    out: NDArray[np.float64],
-) -> None:
-    for moment in range(first, last):
-        at = moment - first
+def _deviations(counts: Ints, sums: Ints, scale: int, result: NDArray[np.float64]) -> None:
+    """Write deviations, in 64 bits where no number of the block needs more: they are the same integers."""
+    count, high, low = 0, 0, 0
+    for at in range(len(result)):
+        count = max(count, counts[at])
+        high |= sums[1, at] | (sums[2, at] >> 63)
+        low = max(low, sums[2, at])
+    if high == 0 and scale < _SMALL and float(count) * float(low) < _SAFE:
+        for at in range(len(result)):
+            spread = counts[at] * sums[2, at] - sums[0, at] * sums[0, at]
+            result[at] = canonical(np.sqrt(float(spread)) / float(counts[at] * scale))
+        return
+    for at in range(len(result)):
         value = np.nan
         if counts[at] > 0:
-            squares = (work[slot + 1, at], work[slot + 2, at])
-            value = canonical(deviation(counts[at], squares, wide(work[slot, at]), scale))
-        out[moment, to] = value
+            value = canonical(deviation(counts[at], (sums[1, at], sums[2, at]), wide(sums[0, at]), scale))
+        result[at] = value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _picks(
     op: int,
     counts: Ints,
-    values: Ints,
+    own: Ints,
     time: Ints,
-    column: Ints,
+    values: Ints,
     scale: int,
     t: Ints,
-    first: int,
-    last: int,
-    to: int,
-    out: NDArray[np.float64],
+    result: NDArray[np.float64],
 ) -> None:
     """Write means, extremes, first and last values and the times since; null where no row was kept."""
-    for moment in range(first, last):
-        at = moment - first
-        value = np.nan
-        if counts[at] > 0:
-            if op == oc.OP_MEAN:
-                value = float(values[at]) / rn(product(counts[at], scale))
-            elif op in (oc.OP_MIN, oc.OP_MAX):
-                value = unit_value(values[at], scale)
-            elif op in (oc.OP_FIRST, oc.OP_LAST):
-                value = unit_value(column[values[at]], scale)
-            else:
-                value = float(t[moment] - time[values[at]]) / 1e6
-        out[moment, to] = canonical(value) if not math.isnan(value) else np.nan
+    if op == oc.OP_MEAN and scale < _SMALL:
+        for at in range(len(result)):
+            result[at] = canonical(float(own[at]) / float(counts[at] * scale))
+    elif op in (oc.OP_MIN, oc.OP_MAX) and scale > 0:
+        over = float(scale)
+        for at in range(len(result)):
+            value = float(own[at]) / over
+            result[at] = value if counts[at] > 0 else np.nan
+    else:
+        for at in range(len(result)):
+            value = np.nan
+            if counts[at] > 0:
+                if op == oc.OP_MEAN:
+                    value = float(own[at]) / rn(product(counts[at], scale))
+                elif op in (oc.OP_MIN, oc.OP_MAX):
+                    value = unit_value(own[at], scale)
+                elif op in (oc.OP_FIRST, oc.OP_LAST):
+                    value = unit_value(values[own[at]], scale)
+                else:
+                    value = float(t[at] - time[own[at]]) / 1e6
+            result[at] = canonical(value)

@@ -24,10 +24,10 @@ def _count(entity: Ints, offsets: Ints) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _place(entity: Ints, offsets: Ints, order: Ints) -> None:
-    place = offsets[:-1].copy()
+    upcoming = offsets[:-1].copy()
     for row in range(len(entity)):
-        order[place[entity[row]]] = row
-        place[entity[row]] += 1
+        order[upcoming[entity[row]]] = row
+        upcoming[entity[row]] += 1
 
 
 def group_rows(entity: Ints, entities: int) -> tuple[Ints, Ints]:
@@ -47,6 +47,38 @@ def group_rows(entity: Ints, entities: int) -> tuple[Ints, Ints]:
     _count(entity, offsets)
     _place(entity, offsets, order)
     return order, offsets
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def take_rows(column: Ints, rows: Ints, field: int, out: Ints) -> None:
+    """Write some rows of a column into a column of ``out``, int64[n, fields]."""
+    for place in range(len(rows)):
+        out[place, field] = column[rows[place]]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def ranks_in(order: Ints, ranks: Ints) -> None:
+    """Write the place of each row in an order."""
+    for place in range(len(order)):
+        ranks[order[place]] = place
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def ascend(first: Ints, second: Ints, third: Ints, fourth: Ints) -> bool:
+    """Return whether rows ascend by four columns, the first weighing most; rows that are equal in all may follow."""
+    for row in range(1, len(first)):
+        if first[row] != first[row - 1]:
+            if first[row] < first[row - 1]:
+                return False
+        elif second[row] != second[row - 1]:
+            if second[row] < second[row - 1]:
+                return False
+        elif third[row] != third[row - 1]:
+            if third[row] < third[row - 1]:
+                return False
+        elif fourth[row] < fourth[row - 1]:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -87,6 +119,31 @@ def _sort(time: Ints, sequence: Ints, order: Ints, spare: Ints) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _sort_late(time: Ints, sequence: Ints, order: Ints, spare: Ints) -> None:
+    """Sort the rows of an entity, stably: those that came late by themselves, then in among the others."""
+    n = len(order)
+    kept, late = 0, 0
+    for item in range(n):
+        row = order[item]
+        if kept > 0 and _after(time, sequence, order[kept - 1], row):
+            spare[late] = row
+            late += 1
+        else:
+            order[kept] = row
+            kept += 1
+    _sort(time, sequence, spare[:late], order[kept:])
+    while late > 0:
+        # Of rows that tie, the one that came first is the lesser number.
+        a, b = order[kept - 1], spare[late - 1]
+        if kept > 0 and (_after(time, sequence, a, b) or (a > b and not _after(time, sequence, b, a))):
+            order[kept + late - 1] = a
+            kept -= 1
+        else:
+            order[kept + late - 1] = b
+            late -= 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def order_rows(offsets: Ints, time: Ints, sequence: Ints, order: Ints) -> bool:
     """Write each entity's rows in the order of time and sequence, stably; return whether any two tie.
 
@@ -100,12 +157,14 @@ def order_rows(offsets: Ints, time: Ints, sequence: Ints, order: Ints) -> bool:
     tied = False
     for entity in range(len(offsets) - 1):
         start, stop = offsets[entity], offsets[entity + 1]
-        ordered = True
+        falls = 0
         for row in range(start, stop):
             order[row] = row
-            ordered = ordered and (row == start or not _after(time, sequence, row - 1, row))
-        if not ordered:
-            _sort(time, sequence, order[start:stop], spare[start:stop])
+        for row in range(start + 1, stop):
+            falls += time[row] <= time[row - 1]
+        if falls == 0:
+            continue
+        _sort_late(time, sequence, order[start:stop], spare[start:stop])
         for item in range(start + 1, stop):
             a, b = order[item - 1], order[item]
             tied = tied or (time[a] == time[b] and sequence[a] == sequence[b])

@@ -14,15 +14,10 @@ from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import rolling_plan as rp
-from streamgauge.features.kernel_rolling import (
-    roll_counts,
-    roll_distinct,
-    roll_extreme,
-    roll_newest,
-    roll_oldest,
-    roll_sums,
-)
+from streamgauge.features.kernel_rolling import roll_distinct, roll_extremes, roll_newest, roll_oldest
+from streamgauge.features.kernel_rolling_entries import by_moment, enter, greatest_delay, leave_out
 from streamgauge.features.kernel_rolling_steps import roll_steps
+from streamgauge.features.kernel_rolling_sums import PARTS, WIDE, add_misses, find_misses, run, windows
 from streamgauge.features.kernel_rolling_values import finish_items
 from streamgauge.features.opcodes import MAX_STEPS
 
@@ -31,7 +26,10 @@ Ints = NDArray[np.int64]
 BLOCK: Final = 512
 """How many moments are computed at a time: their results stay near the processor."""
 
-_STATE: Final = 5
+_STATE: Final = 4
+_AHEAD: Final = 4
+_LINE: Final = 8
+_SAFE: Final = 2.0**62
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -47,93 +45,12 @@ def find_rolling(
     """Set which entities roll, as far as can be seen without the order of arrival."""
     for entity in range(len(offsets) - 1):
         start = offsets[entity]
-        good = True
+        bad = 0
         for row in range(start, offsets[entity + 1]):
-            good = good and live[row] and event[row] == row - start and key[row] == row - start
+            bad |= (event[row] ^ (row - start)) | (key[row] ^ (row - start)) | (not live[row])
         for moment in range(moment_offsets[entity] + 1, moment_offsets[entity + 1]):
-            good = good and moment_t[moment] >= moment_t[moment - 1]
-        rolls[entity] = good
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _first_seen(
-    order: Ints,
-    row_first: Ints,
-    row_second: Ints,
-    time: Ints,
-    rank: Ints,
-    start: int,
-    stop: int,
-    moment_first: Ints,
-    moment_second: Ints,
-    t: Ints,
-    entry: Ints,
-) -> None:
-    """Write for each event, in the stream's order, the first moment that sees it; the moments' number if none does."""
-    count = len(t)
-    moment = 0
-    for item in range(start, stop):
-        row = order[item]
-        while moment < count and (
-            moment_first[moment] < row_first[row]
-            or (moment_first[moment] == row_first[row] and moment_second[moment] < row_second[row])
-        ):
-            moment += 1
-        seen = moment
-        if seen < count and t[seen] < time[row]:
-            high = count
-            while seen < high:
-                middle = (seen + high) >> 1
-                if t[middle] < time[row]:
-                    seen = middle + 1
-                else:
-                    high = middle
-        entry[rank[row] - start] = seen
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _leave_out(entry: Ints, rank: Ints, start: int, moment_key: Ints, prior: Ints) -> bool:
-    """Write when each event enters windows that leave out the observed one: after the moments that observe it.
-
-    False where an event is observed later than that, so that it would have to leave such a window again.
-    """
-    prior[: len(entry)] = entry
-    for moment in range(len(moment_key)):
-        if moment_key[moment] >= 0:
-            event = rank[start + moment_key[moment]] - start
-            if prior[event] < moment:
-                return False
-            if prior[event] == moment:
-                prior[event] = moment + 1
-    return True
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _by_moment(entry: Ints, moments: int, starts: Ints, entering: Ints) -> None:
-    """Write the events that enter at each moment: ``entering[starts[m]:starts[m + 1]]``, in the stream's order."""
-    for moment in range(moments + 2):
-        starts[moment] = 0
-    for event in range(len(entry)):
-        starts[entry[event] + 1] += 1
-    for moment in range(1, moments + 2):
-        starts[moment] += starts[moment - 1]
-    for event in range(len(entry)):
-        at = entry[event]
-        entering[starts[at]] = event
-        starts[at] += 1
-    for moment in range(moments + 1, 0, -1):
-        starts[moment] = starts[moment - 1]
-    starts[0] = 0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _lows(time: Ints, t: Ints, width: int, low: int, first: int, last: int, lows: Ints) -> None:
-    """Write which event is the oldest in a window of that width at each of the moments [first, last)."""
-    for moment in range(first, last):
-        if width >= 0:
-            while low < len(time) and time[low] <= t[moment] - width:
-                low += 1
-        lows[moment - first] = low
+            bad |= moment_t[moment] < moment_t[moment - 1]
+        rolls[entity] = bad == 0
 
 
 @njit(cache=True, nogil=True)
@@ -154,9 +71,11 @@ def roll(
     largest: int,
     spans: Ints,
     passes: Ints,
+    keys: Ints,
     items: Ints,
     columns: int,
     stores: int,
+    block: int,
     rolls: NDArray[np.bool_],
     aggregates: NDArray[np.float64],
 ) -> None:
@@ -179,33 +98,37 @@ def roll(
         largest: The greatest number of rows of an entity.
         spans: `RollingPlan.spans`.
         passes: `RollingPlan.passes`.
+        keys: `RollingPlan.keys`.
         items: `RollingPlan.items`.
         columns: `RollingPlan.columns`.
         stores: `RollingPlan.stores`.
+        block: How many moments to compute at a time.
         rolls: bool[entities], which to compute; unset where that was not possible.
         aggregates: float64[m, aggregates]; the items' are written.
     """
-    words = mask.shape[1]
-    own_time = np.empty(largest, np.int64)
-    own_words = np.empty((words, largest), np.uint64)
-    own_cols = np.empty((cols.shape[1] + 1, largest), np.int64)
-    entries = np.empty((2, largest), np.int64)
-    entering = np.empty((2, largest), np.int64)
     most = 0
     for entity in range(len(offsets) - 1):
         if rolls[entity]:
             most = max(most, moment_offsets[entity + 1] - moment_offsets[entity])
+    own_time = np.empty(largest + _AHEAD, np.int64)
+    weights = np.empty((len(keys), largest), np.int64)
+    values = np.empty((len(keys), largest), np.int64)
+    levels = np.empty(len(keys), np.int64)
+    entries = np.empty((2, largest), np.int64)
     starts = np.empty((2, most + 2), np.int64)
-    block = min(BLOCK, most)
-    lows = np.empty((len(spans), block), np.int64)
+    entering = np.empty((2, largest), np.int64)
+    straight = np.zeros(2, np.bool_)
+    delays = np.zeros(2, np.int64)
+    lows = np.empty((len(spans), block + 1), np.int64)
     work = np.empty((max(columns, 1), block), np.int64)
+    sums = np.empty((2 * len(keys), 2, 4, block + 1), np.int64)
+    results = np.empty((len(items), block + _LINE), np.float64)  # no two rows' moments share their place in the cache
     capacity = 4
     while capacity <= 2 * largest:
         capacity *= 2
     store = np.empty((stores, 2, capacity), np.int64)
     state = np.empty((len(passes), _STATE), np.int64)
     steps = np.empty((len(passes), 3 * MAX_STEPS), np.int64)
-    scratch = np.empty(4 * MAX_STEPS, np.int64)
     leaves_out = False
     for span in range(len(spans)):
         leaves_out = leaves_out or spans[span, 1] == 1
@@ -218,32 +141,28 @@ def roll(
         t = moment_t[begin:end]
         entry = entries[0, :n]
         first, second = moment_first[begin:end], moment_second[begin:end]
-        _first_seen(order, row_first, row_second, time, rank, start, stop, first, second, t, entry)
+        straight[0] = enter(
+            order, row_first, row_second, time, rank, start, stop, first, second, t, entry, starts[0], entering[0]
+        )
+        for row in range(start, stop):
+            own_time[rank[row] - start] = time[row]
+        own_time[n : n + _AHEAD] = 2**63 - 1
+        delays[0] = greatest_delay(entry, own_time, t)
         if leaves_out:
-            if not _leave_out(entry, rank, start, moment_key[begin:end], entries[1]):
+            if not leave_out(entry, rank, start, moment_key[begin:end], entries[1]):
                 rolls[entity] = False
                 continue
-            _by_moment(entries[1, :n], len(t), starts[1], entering[1])
-        _by_moment(entry, len(t), starts[0], entering[0])
-        for row in range(start, stop):
-            event = rank[row] - start
-            own_time[event] = time[row]
-            for word in range(words):
-                own_words[word, event] = mask[row, word]
-            for column in range(cols.shape[1]):
-                own_cols[column, event] = cols[row, column]
-            own_cols[cols.shape[1], event] = 0
+            straight[1] = by_moment(entries[1, :n], len(t), starts[1], entering[1])
+            delays[1] = greatest_delay(entries[1, :n], own_time, t)
+        _values_of(keys, mask, cols, rank, start, stop, weights, values, levels)
         limit = 4
         while limit <= 2 * n:
             limit *= 2
         _begin(passes, n, limit, store, state, steps)
         _roll_entity(
-            own_time[:n],
-            own_words,
-            own_cols,
-            entries,
-            entering,
-            starts,
+            own_time[: n + _AHEAD],
+            (weights, values, levels),
+            (entries, starts, entering, straight, delays),
             t,
             spans,
             passes,
@@ -252,11 +171,47 @@ def roll(
             store,
             state,
             steps,
-            scratch,
-            lows,
-            work,
+            (lows, sums, work, results),
             aggregates[begin:end],
         )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _values_of(
+    keys: Ints,
+    mask: NDArray[np.uint64],
+    cols: Ints,
+    rank: Ints,
+    start: int,
+    stop: int,
+    weights: Ints,
+    values: Ints,
+    levels: Ints,
+) -> None:
+    """Write for each key whether an event is kept, and what it adds, in the stream's order; and how sums are kept."""
+    for key in range(len(keys)):
+        condition, column = keys[key, rp.K_CONDITION], keys[key, rp.K_COLUMN]
+        kept, own = weights[key], values[key]
+        if condition < 0:
+            kept[: stop - start] = 1
+        else:
+            word, bit = condition >> 6, np.uint64(condition & 63)
+            for row in range(start, stop):
+                kept[rank[row] - start] = np.int64((mask[row, word] >> bit) & np.uint64(1))
+        if column < 0:
+            own[: stop - start] = kept[: stop - start]
+        else:
+            for row in range(start, stop):
+                event = rank[row] - start
+                kept[event] &= cols[row, column] != NULL
+                own[event] = cols[row, column] * kept[event]
+        levels[key] = keys[key, rp.K_LEVEL]
+        if levels[key] == rp.SQUARES:
+            greatest = 0
+            for event in range(stop - start):
+                greatest = max(greatest, abs(own[event]))
+            if float(stop - start) * float(greatest) * float(greatest) >= _SAFE:
+                levels[key] = WIDE
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -277,13 +232,71 @@ def _begin(passes: Ints, events: int, limit: int, store: Ints, state: Ints, step
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _lows(time: Ints, t: Ints, width: int, lows: Ints) -> None:
+    """Write after the first item, which is given, the oldest event in a window of that width at each moment.
+
+    After the events' times there are some that no window passes.
+    """
+    low = lows[0]
+    if width < 0:
+        lows[1 : len(t) + 1] = low
+        return
+    for moment in range(len(t)):
+        edge = t[moment] - width
+        # Four at once: how many leave is hard to foretell, and a wrong guess costs more than to look at all.
+        left = np.int64(time[low] <= edge) + np.int64(time[low + 1] <= edge)
+        left += np.int64(time[low + 2] <= edge) + np.int64(time[low + 3] <= edge)
+        low += left
+        if left == _AHEAD:
+            while time[low] <= edge:
+                low += 1
+        lows[moment + 1] = low
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sum_windows(
+    level: int,
+    key: int,
+    place: int,
+    low: int,
+    edges: Ints,
+    first: int,
+    n: int,
+    weights: Ints,
+    values: Ints,
+    levels: Ints,
+    begins: Ints,
+    enters: Ints,
+    straight: np.bool_,
+    summed: NDArray[np.bool_],
+    spare: Ints,
+    sums: Ints,
+    carry: Ints,
+    work: Ints,
+) -> None:
+    """Write the sums of a span's windows, but for misses.
+
+    Where one block holds all of an entity, the running sums of a key serve every span, and those in the order of
+    entering are the others where that is the stream's order.
+    """
+    into, before, high, through, reach = 1, begins[first], edges[-1], begins[first + len(edges)], level
+    if len(summed):
+        low, before, high, through, reach = 0, 0, n, n, levels[key]
+        into = 0 if straight else 1
+    else:
+        place = 0
+    if len(summed) == 0 or not summed[place]:
+        run(reach, weights[key], values[key], low, high, enters[before:through], 1 + into, spare, sums[place])
+    if len(summed):
+        summed[place] = True
+    windows(level, sums[place], into, begins[first + 1 : first + len(edges) + 1], before, edges, low, carry, work)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _roll_entity(
     time: Ints,
-    words: NDArray[np.uint64],
-    cols: Ints,
-    entries: Ints,
-    entering: Ints,
-    starts: Ints,
+    events: tuple[Ints, Ints, Ints],
+    entered: tuple[Ints, Ints, Ints, NDArray[np.bool_], Ints],
     t: Ints,
     spans: Ints,
     passes: Ints,
@@ -292,57 +305,115 @@ def _roll_entity(
     store: Ints,
     state: Ints,
     steps: Ints,
-    scratch: Ints,
-    lows: Ints,
-    work: Ints,
+    room: tuple[Ints, Ints, Ints, NDArray[np.float64]],
     aggregates: NDArray[np.float64],
 ) -> None:
     """Run all passes over an entity's moments, a block after the other."""
-    n = len(time)
-    low = np.zeros(len(spans), np.int64)
-    for first in range(0, len(t), BLOCK):
-        last = min(first + BLOCK, len(t))
+    weights, values, levels = events
+    entries, starts, entering, straight, delays = entered
+    lows, sums, work, results = room
+    n, block = len(time) - _AHEAD, work.shape[1]
+    lows[:, 0] = 0
+    summed = np.zeros(len(sums) if n <= block and len(t) <= block else 0, np.bool_)
+    misses = np.empty((len(spans), 2, 2 * block + 2), np.int64)
+    missed = np.zeros(len(spans), np.int64)
+    spare = np.empty((2, block + 1), np.int64)
+    scratch = np.empty(4 * MAX_STEPS, np.int64)
+    for first in range(0, len(t), block):
+        last = min(first + block, len(t))
+        moved = 0
         for span in range(len(spans)):
-            _lows(time, t, spans[span, 0], low[span], first, last, lows[span])
-            low[span] = lows[span, last - first - 1]
+            _lows(time, t[first:last], spans[span, 0], lows[span])
+            prior = spans[span, 1]
+            moved = max(moved, lows[span, last - first] - lows[span, 0], starts[prior, last] - starts[prior, first])
+        if moved >= spare.shape[1]:
+            spare = np.empty((2, moved + 1), np.int64)
+            sums = np.empty((1, 2, 4, moved + 1), np.int64)
+            misses = np.empty((len(spans), 2, 2 * moved + 2), np.int64)
+        for span in range(len(spans)):
+            missed[span] = 0
+            prior = spans[span, 1]
+            if 0 <= spans[span, 0] <= delays[prior]:
+                edges = lows[span, 1 : last - first + 1]
+                missed[span] = find_misses(
+                    entries[prior], starts[prior], entering[prior], lows[span, 0], edges, first, misses[span]
+                )
         for number in range(len(passes)):
-            kind = passes[number, rp.P_KIND]
-            span = passes[number, rp.P_SPAN]
-            condition = passes[number, rp.P_CONDITION]
-            word = words[max(condition, 0) >> 6]
-            bit = condition & 63 if condition >= 0 else -1
+            kind, span, key = passes[number, rp.P_KIND], passes[number, rp.P_SPAN], passes[number, rp.P_KEY]
             prior = spans[span, 1]
             entry, begins, enters = entries[prior, :n], starts[prior], entering[prior]
-            values = cols[passes[number, rp.P_COLUMN]]
-            slot = passes[number, rp.P_SLOT]
-            keep = passes[number, rp.P_STORE]
-            own = state[number]
-            edges = lows[span]
-            if kind == rp.COUNTS and passes[number, rp.P_COLUMN] < 0:
-                roll_counts(word, bit, entry, begins, enters, edges, first, last, own, work[slot])
-            elif kind <= rp.SQUARES:
-                roll_sums(kind, word, bit, values, entry, begins, enters, edges, first, last, own, work, slot)
-            elif kind == rp.EXTREME:
-                sign = passes[number, rp.P_SIGN]
-                queue, places = store[keep, 0], store[keep, 1]
-                roll_extreme(
-                    sign, word, bit, values, begins, enters, edges, first, last, own, places, queue, work[slot]
+            edges = lows[span, 1 : last - first + 1]
+            slot, keep, own = passes[number, rp.P_SLOT], passes[number, rp.P_STORE], state[number]
+            if kind <= rp.SQUARES:
+                level = levels[key] if kind == rp.SQUARES else kind
+                now = work[slot:]
+                low = lows[span, 0]
+                place = key + prior * len(levels)
+                _sum_windows(
+                    level,
+                    key,
+                    place,
+                    low,
+                    edges,
+                    first,
+                    n,
+                    weights,
+                    values,
+                    levels,
+                    begins,
+                    enters,
+                    straight[prior],
+                    summed,
+                    spare,
+                    sums,
+                    own,
+                    now,
+                )
+                if missed[span]:
+                    add_misses(
+                        level, misses[span], missed[span], weights[key], values[key], spare[0, : last - first], now
+                    )
+                for part in range(PARTS[level]):
+                    own[part] = now[part, last - first - 1]
+            elif kind == rp.EXTREMES:
+                least, greatest = store[keep, 0], store[keep, 1]
+                roll_extremes(
+                    weights[key],
+                    values[key],
+                    entry,
+                    begins,
+                    enters,
+                    edges,
+                    first,
+                    own,
+                    least,
+                    greatest,
+                    work[slot:],
                 )
             elif kind == rp.OLDEST:
-                roll_oldest(word, bit, values, entry, begins, enters, edges, first, last, own, work[slot])
+                roll_oldest(weights[key], entry, begins, enters, edges, first, own, work[slot])
             elif kind == rp.NEWEST:
-                roll_newest(word, bit, values, begins, enters, first, last, own, work[slot])
+                roll_newest(weights[key], begins, enters, edges, first, own, work[slot])
             elif kind == rp.DISTINCT:
-                keys, held = store[keep, 0], store[keep, 1]
+                held, counts = store[keep, 0], store[keep, 1]
                 roll_distinct(
-                    word, bit, values, entry, begins, enters, edges, first, last, own, keys, held, limit, work[slot]
+                    weights[key],
+                    values[key],
+                    entry,
+                    begins,
+                    enters,
+                    edges,
+                    first,
+                    own,
+                    held,
+                    counts,
+                    limit,
+                    work[slot],
                 )
             else:
                 roll_steps(
-                    time,
-                    word,
-                    bit,
-                    values,
+                    time[:n],
+                    values[key],
                     entry,
                     begins,
                     enters,
@@ -356,4 +427,6 @@ def _roll_entity(
                     scratch,
                     aggregates,
                 )
-        finish_items(items, work, time, cols, entries, t, first, last, aggregates)
+        for span in range(len(spans)):
+            lows[span, 0] = lows[span, last - first]
+        finish_items(items, work, time[:n], values, entries, t, first, last, results, aggregates)

@@ -12,7 +12,7 @@ from streamgauge.events.record import DELETE, Record
 from streamgauge.features.batch_rows import BatchRows
 from streamgauge.features.identity import Entry, Verdict, begin, judge, remembered, revise
 from streamgauge.features.layout import evaluate_conditions
-from streamgauge.features.ordering import order_rows
+from streamgauge.features.ordering import order_rows, ranks_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -87,7 +87,7 @@ class StreamTimeline:
         if order_rows(offsets, time, none, order):
             raise ValueError("Two events of an entity have the same event time; their order needs their ids.")
         rank = np.empty_like(place)
-        rank[order] = place
+        ranks_in(order, rank)
         own = place - np.repeat(offsets[:-1], np.diff(offsets))
         return cls(
             layout=layout,
@@ -300,7 +300,7 @@ def ranks_of(offsets: Ints, owner: Ints, time: Ints, sequence: Ints, ids: Callab
     if order_rows(offsets, time, sequence, order):
         _untie(order, (owner, time, sequence), ids)
     ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
+    ranks_in(order, ranks)
     return ranks
 
 
