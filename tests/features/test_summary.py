@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.definitions.schema import NULL
-from streamgauge.definitions.specs import AggregateSpec, WindowSpec
+from streamgauge.definitions.specs import AggregateSpec, Tree, WindowSpec
 from streamgauge.features.asking import Programs, Trigger
 from streamgauge.features.batch import Batch, apply_all
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.decode import SchemaBook
+from streamgauge.features.kernel_ordered import R_ALIVE, ROLL_WIDTH
+from streamgauge.features.kernel_rolls import PATIENCE
 from streamgauge.features.kernel_tree import BLOCK_BITS, BUILT, FAN_BITS, SUMMARIZED
 from streamgauge.features.layout import evaluate_conditions
 from streamgauge.features.state import EntityState
@@ -28,6 +30,18 @@ from tests.features.test_kernel_property import LIFE, SPECS, STREAMS, SUBSET
 DAY = 86_400 * SECOND
 FAR = [WindowSpec("duration", width * SECOND) for width in (5_000, 300_000, 2_000_000)]
 WHERE = ("gt", ("field", "amount"), ("int", 0))
+
+
+def rolled(window: WindowSpec, where: Tree | None, prior: bool) -> list[AggregateSpec]:
+    """Return what does not join from nodes, over a window."""
+    rows = (window, where, prior)
+    return [
+        AggregateSpec("distinct", "Move", *rows, "who"),
+        AggregateSpec("top_share", "Move", *rows, key="who"),
+        AggregateSpec("top_share", "Move", *rows, "amount", 2, key="who"),
+        AggregateSpec("gap_median", "Move", *rows),
+        *(AggregateSpec("quantile", "Move", *rows, "amount", 2, quantile=q * 10**11) for q in (1, 5, 10)),
+    ]
 
 
 def far() -> list[AggregateSpec]:
@@ -44,6 +58,11 @@ def far() -> list[AggregateSpec]:
                 AggregateSpec(f"level_{kind}", "Move", *rows, "balance", 2, threshold=5)
                 for kind in ("mean", "min", "max", "std", "slope", "time_below", "since_below")
             ]
+            specs += rolled(*rows)
+    for prior in (False, True):
+        rows = (WindowSpec("last", FAR[2].width_us, 400), WHERE, prior)
+        specs += [AggregateSpec(kind, "Move", *rows, "amount", 2) for kind in ("std", "slope")]
+        specs += rolled(*rows)
     for step in ("sum", "max", "first"):
         specs += [
             AggregateSpec("each", "Move", FAR[0], field="amount", decimals=2, times=9, step=step, summary=summary)
@@ -127,6 +146,8 @@ def test_a_summarized_state_gives_the_bits_of_its_events(
     same(bound, state, newest, -1)
     assert stream.summary[BUILT] == stream.count >> BLOCK_BITS
     for number, (step, part) in enumerate(steps):
+        if not stream.count:
+            return
         row = int(part * (stream.count - 1))
         at = int(stream.time[row])
         if step == "insert":
@@ -138,7 +159,12 @@ def test_a_summarized_state_gives_the_bits_of_its_events(
             assert bound.layout.streams[0].horizon_us > 0
             stream.fold(at + bound.layout.streams[0].horizon_us, 1)
         t = newest + int(part * 4 * spacing) if step != "read" else max(at + int(part * 3), state.answers_from)
-        same(bound, state, max(t, state.answers_from), int(part * (stream.count - 1)) if number % 2 else -1)
+        same(
+            bound,
+            state,
+            max(t, state.answers_from),
+            int(part * (stream.count - 1)) if number % 2 and stream.count else -1,
+        )
 
 
 @pytest.mark.parametrize("nulls", [0.1, 0.997])
@@ -182,3 +208,47 @@ def test_a_batch_tells_the_summary_of_late_events() -> None:
     for some in (records[: len(times)], *([one] for one in records[len(times) :])):
         apply_all(some, begin, together, lambda number: pytest.fail(f"{number} waits"))
         same(bound, state, times[-1], -1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.booleans(),
+    st.sampled_from([SECOND, 700_000, 137_000_001]),
+    st.lists(
+        st.tuples(st.sampled_from(["append", "append", "append", "late", "remove", "fold", "back"]), st.floats(0, 1)),
+        min_size=8,
+        max_size=30,
+    ),
+    st.integers(0, 99),
+)
+def test_a_state_that_is_read_again_and_again_gives_the_bits_of_its_events(
+    feed: bool, spacing: int, steps: list[tuple[str, float]], seed: int
+) -> None:
+    bound = BOUND[feed]
+    random = np.random.default_rng(seed)
+    times = np.cumsum(random.integers(0, 3, SUMMARIZED + 60)) * spacing + DAY
+    state = filled(bound, times.tolist(), seed)
+    stream = state.streams["Move"]
+    reserved = stream.summary
+    t = int(times[-1])
+    for _ in range(PATIENCE + 1):
+        same(bound, state, t, -1)
+    alive = stream.rolls[1 : 1 + int(stream.rolls[0]) * ROLL_WIDTH].reshape(-1, ROLL_WIDTH)[:, R_ALIVE]
+    assert alive.all()
+    for number, (step, part) in enumerate(steps):
+        row = int((1 - part * part) * (stream.count - 1))
+        at = int(stream.time[row])
+        if step == "append":
+            t += int(part * 2 * spacing)
+            put(bound, stream, f"n{number:06}", t, random)
+            state.keep("Move", stream)
+        elif step == "late":
+            put(bound, stream, f"n{number:06}", at + int(part * 3), random)
+            state.keep("Move", stream)
+        elif step == "remove":
+            stream.remove(stream.ids[row], at)
+        elif step == "fold":
+            stream.fold(int(stream.time[min(stream.count - 1, 90)]) + bound.layout.streams[0].horizon_us, 1)
+        moment = t if step != "back" else max(at, state.answers_from)
+        same(bound, state, max(moment, state.answers_from), stream.count - 1 if number % 3 == 1 else -1)
+    assert stream.summary is reserved

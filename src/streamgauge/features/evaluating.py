@@ -13,6 +13,7 @@ from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMM
 from streamgauge.features.kernel import evaluate_stream
 from streamgauge.features.kernel_summarized import evaluate_summarized
 from streamgauge.features.kernel_tree import SUMMARIZED
+from streamgauge.features.noting import note_changed
 from streamgauge.features.opcodes import FOLD_WIDTH, GROUP_WIDTH, SPAN_WIDTH, TABLE_WIDTH
 
 if TYPE_CHECKING:
@@ -213,9 +214,12 @@ def _insert(row: Ints, address: int, values: Ints) -> tuple[int, int]:
     for column in range(columns):
         block[(2 + words + column) * capacity + at] = values[value + words + column]
     head[COUNT] = n + 1
-    if head[SUMMARY] != 0:
-        summary = ints_at(head[SUMMARY], 0, tree.HEAD)
-        summary[tree.BUILT] = min(summary[tree.BUILT], at >> tree.BLOCK_BITS)
+    if at < n and head[SUMMARY] != 0:
+        memory = ints_at(head[SUMMARY], 0, ints_at(head[SUMMARY], 0, tree.HEAD)[tree.SIZE])
+        rolls = ints_at(memory[tree.ROLLS], 0, memory[tree.ROLLS_SIZE])
+        mask = block[masks : masks + capacity * words].view(np.uint64).reshape(capacity, words)
+        cols = block[masks + words * capacity : masks + (words + columns) * capacity].reshape(columns, capacity)
+        note_changed(memory, rolls, time, mask, cols, at, 1)
     return at, block[0]
 
 

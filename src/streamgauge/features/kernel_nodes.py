@@ -1,8 +1,8 @@
 """Nodes: what is known of some neighbouring rows, so that a long window need not look at each of them again.
 
 A node is an int64 row. COUNT is how many rows were kept, LAST the newest's value; the rest is up to its kind. Nodes of
-neighbours join, older first. Slopes and levels weigh whole seconds of age, rounded down: their sums over seconds of the
-event times serve every moment only where all rows share one fraction of a second, which such a node names.
+neighbours join, older first. Slopes and levels weigh whole seconds of age, rounded down: their sums are over the whole
+seconds of the event times, and `streamgauge.features.kernel_fractions` tells what is to be taken off for the fractions.
 """
 
 from __future__ import annotations
@@ -21,17 +21,14 @@ from streamgauge.features.kernel_moments import keeps
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
-NODE_WIDTH: Final = 20
-# Beyond the columns of a group's row: the fraction of a second that all rows share (MIXED if they do not).
-FRACTION: Final = 16
-MIXED: Final = -1
+NODE_WIDTH: Final = 18
 # A slope's node: Σ seconds (SUM is Σy), Σ seconds² (SQUARES) and Σ seconds·y (CROSS).
 N_SECONDS: Final = 15
 # A level's node: SECONDS, S1 (SUM_HIGH, SUM_LOW), S2 (SQUARES), Σv(s'² − s²) (CROSS), LEAST, GREATEST, and how many
 # values held between its first and its last row.
-N_HELD: Final = 17
+N_HELD: Final = 16
 # A level below a threshold: BELOW in seconds, and when it last ceased, NULL if it did not.
-N_ENDED: Final = 18
+N_ENDED: Final = 17
 
 _SECOND: Final = 1_000_000
 
@@ -153,15 +150,6 @@ def join_gaps(older: Ints, newer: Ints) -> None:
     older[oc.LAST_TIME] = newer[oc.LAST_TIME]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _share(node: Ints, fraction: int) -> None:
-    """Note the fraction of a second of one more row, or node, before it is counted."""
-    if node[oc.COUNT] == 0:
-        node[FRACTION] = fraction
-    elif node[FRACTION] != fraction:
-        node[FRACTION] = MIXED
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def build_slope(
     time: Ints, mask: Words, cols: Ints, low: int, high: int, condition: int, column: int, node: Ints
@@ -173,7 +161,6 @@ def build_slope(
             continue
         y = cols[column, row]
         second = time[row] // _SECOND
-        _share(node, time[row] - second * _SECOND)
         node[oc.COUNT] += 1
         node[oc.SUM] += y
         node[N_SECONDS] += second
@@ -187,27 +174,11 @@ def join_slope(older: Ints, newer: Ints) -> None:
     """Add the node of newer rows to that of older ones."""
     if newer[oc.COUNT] == 0:
         return
-    _share(older, newer[FRACTION])
     older[oc.COUNT] += newer[oc.COUNT]
     older[oc.SUM] += newer[oc.SUM]
     older[N_SECONDS] += newer[N_SECONDS]
     add_to(older, oc.SQUARES_HIGH, newer[oc.SQUARES_HIGH], newer[oc.SQUARES_LOW])
     add_to(older, oc.CROSS_HIGH, newer[oc.CROSS_HIGH], newer[oc.CROSS_LOW])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def age_slope(node: Ints, t: int, sums: Ints) -> None:
-    """Add a node to the sums over x = −age as of t: COUNT, SUM Σy, N_SECONDS Σx, SQUARES Σx² and CROSS Σxy."""
-    count, seconds = node[oc.COUNT], node[N_SECONDS]
-    now = (t - node[FRACTION]) // _SECOND
-    sums[oc.COUNT] += count
-    sums[oc.SUM] += node[oc.SUM]
-    sums[N_SECONDS] += seconds - count * now
-    squares = sub(mul(wide(count), product(now, now)), mul(product(2, now), wide(seconds)))
-    squares = add(squares, (node[oc.SQUARES_HIGH], node[oc.SQUARES_LOW]))
-    cross = sub((node[oc.CROSS_HIGH], node[oc.CROSS_LOW]), product(now, node[oc.SUM]))
-    add_to(sums, oc.SQUARES_HIGH, squares[0], squares[1])
-    add_to(sums, oc.CROSS_HIGH, cross[0], cross[1])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -246,7 +217,6 @@ def build_level(
         if value == NULL or not keeps(mask, row, condition):
             continue
         now = time[row]
-        _share(node, now % _SECOND)
         _replace(node, now, threshold)
         if node[oc.COUNT] == 0:
             node[oc.FIRST_TIME] = now
@@ -263,7 +233,6 @@ def join_level(older: Ints, newer: Ints, threshold: int) -> None:
     if older[oc.COUNT] == 0:
         older[:] = newer
         return
-    _share(older, newer[FRACTION])
     _replace(older, newer[oc.FIRST_TIME], threshold)
     older[oc.SECONDS] += newer[oc.SECONDS]
     add_to(older, oc.SUM_HIGH, newer[oc.SUM_HIGH], newer[oc.SUM_LOW])

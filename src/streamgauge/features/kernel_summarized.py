@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.block import ints_at
 from streamgauge.features.kernel import finish_table, first_after, pass_level, pass_rows, resolve
-from streamgauge.features.kernel_aged import pass_aged
+from streamgauge.features.kernel_aged import finish_aged
 from streamgauge.features.kernel_each import kept_steps, summarize
+from streamgauge.features.kernel_fractions import LATE_WAYS, LATE_WIDTH, build_sheets, late_sums
 from streamgauge.features.kernel_moments import merge_before, moments
 from streamgauge.features.kernel_nodes import NODE_WIDTH
+from streamgauge.features.kernel_rolls import find_roll, pass_rolled
 from streamgauge.features.kernel_tree import (
     BLOCK_BITS,
     BUILT,
+    FAN_BITS,
     HEAD,
+    JOINED,
+    JOINED_WAYS,
+    JOINED_WIDTH,
     KIND_WIDTH,
     KINDS,
+    LATE,
     LEVELS,
     NODES,
+    ROLLS,
+    ROLLS_SIZE,
     build_nodes,
     carried_value,
     gather,
@@ -28,6 +40,8 @@ from streamgauge.features.kernel_tree import (
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
+
+_SECOND: Final = 1_000_000
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -38,9 +52,11 @@ def _pass_each(
     own: Ints,
     span: Ints,
     t: int,
+    how: Ints,
     nodes: Ints,
     levels: Ints,
     blocks: int,
+    joined: Ints,
     spare: Ints,
     total: Ints,
     rows: Ints,
@@ -53,8 +69,7 @@ def _pass_each(
     high = span[oc.S_HIGH]
     for step in range(steps):
         low = first_after(time, span[oc.S_LOW], high, t - (step + 1) * width)
-        skip, condition = span[oc.S_SKIP], own[oc.G_CONDITION]
-        gather(oc.MOMENTS, time, mask, cols, low, high, skip, condition, column, nodes, levels, blocks, spare, total)
+        gather(how, time, mask, cols, low, high, span[oc.S_SKIP], nodes, levels, blocks, joined, spare, total)
         high = low
         value = total[oc.SUM] if column >= 0 else total[oc.COUNT]
         if reduce == oc.STEP_MIN:
@@ -160,40 +175,71 @@ def evaluate_summarized(
     levels = memory[HEAD + kinds.size : start]
     size = memory[KINDS] * memory[NODES] * NODE_WIDTH
     nodes = memory[start : start + size].reshape(memory[KINDS], memory[NODES], NODE_WIDTH)
+    size = memory[KINDS] * JOINED_WAYS * JOINED_WIDTH
+    joined = memory[memory[JOINED] : memory[JOINED] + size].reshape(memory[KINDS], JOINED_WAYS, JOINED_WIDTH)
+    size = memory[KINDS] * LATE_WAYS * LATE_WIDTH
+    before = memory[memory[LATE] : memory[LATE] + size].reshape(memory[KINDS], LATE_WAYS, LATE_WIDTH)
+    rolls = ints_at(memory[ROLLS], 0, memory[ROLLS_SIZE])
     blocks = n >> BLOCK_BITS
     if blocks > memory[BUILT]:
         build_nodes(time, mask, cols, kinds, levels, memory[BUILT], blocks, nodes)
+        build_sheets(time, mask, cols, kinds, memory[BUILT] >> FAN_BITS, blocks >> FAN_BITS, memory)
         memory[BUILT] = blocks
     resolve(time, n, folded_first, spans, t, skip, scratch)
     base = len(spans) * oc.SPAN_WIDTH
     free = base + len(groups) * oc.ROW_WIDTH
-    spare, total, hold = np.empty(NODE_WIDTH, np.int64), np.empty(NODE_WIDTH, np.int64), np.empty(3, np.int64)
+    spare, total, late = np.empty(NODE_WIDTH, np.int64), np.empty(NODE_WIDTH, np.int64), np.empty(LATE_WIDTH, np.int64)
     for group in range(len(groups)):
         own = groups[group]
         kind, at = own[oc.G_KIND], base + group * oc.ROW_WIDTH
         span = scratch[own[oc.G_SPAN] * oc.SPAN_WIDTH : (own[oc.G_SPAN] + 1) * oc.SPAN_WIDTH]
+        low, high, left_out = span[oc.S_LOW], span[oc.S_HIGH], span[oc.S_SKIP]
         number = _find_kind(kinds, own)
         if number < 0:
-            _scan(time, mask, cols, folds, spans, groups, group, t, skip, scratch, at, free)
+            place = find_roll(rolls, own, spans[own[oc.G_SPAN]])
+            if place < 0 or not pass_rolled(
+                rolls, place, time, mask, cols, low, high, left_out, own[oc.G_EXTRA], scratch, at
+            ):
+                _scan(time, mask, cols, folds, spans, groups, group, t, skip, scratch, at, free)
             continue
-        tree = nodes[number]
+        how, tree, stretches = kinds[number], nodes[number], joined[number]
         if kind == oc.EACH:
-            _pass_each(time, mask, cols, own, span, t, tree, levels, blocks, spare, total, scratch, at, free)
-        elif kind == oc.LEVEL_NOW:
-            held = carried_value(mask, cols, span[oc.S_HIGH], span[oc.S_SKIP], own, folds, tree, levels, blocks)
+            _pass_each(
+                time, mask, cols, own, span, t, how, tree, levels, blocks, stretches, spare, total, scratch, at, free
+            )
+            continue
+        if kind == oc.LEVEL_NOW:
+            held = carried_value(mask, cols, high, left_out, own, folds, tree, levels, blocks)
             scratch[at + oc.COUNT] = 0 if held == NULL else 1
             scratch[at + oc.LAST] = held
-        elif kind == oc.MOMENTS or kind == oc.GAPS:
-            condition, column = own[oc.G_CONDITION], own[oc.G_COLUMN]
-            low, high, left_out = span[oc.S_LOW], span[oc.S_HIGH], span[oc.S_SKIP]
-            gather(kind, time, mask, cols, low, high, left_out, condition, column, tree, levels, blocks, spare, total)
+            continue
+        gather(how, time, mask, cols, low, high, left_out, tree, levels, blocks, stretches, spare, total)
+        if kind == oc.MOMENTS or kind == oc.GAPS:
             if kind == oc.GAPS:
                 total[oc.SUM] = total[oc.LAST_TIME] - total[oc.FIRST_TIME]
                 total[oc.COUNT] = max(0, total[oc.COUNT] - 1)
             scratch[at : at + oc.FOLD_WIDTH] = total[: oc.FOLD_WIDTH]
             if kind == oc.MOMENTS and own[oc.G_FOLD] >= 0:
                 merge_before(folds, own[oc.G_FOLD], scratch, at)
-        else:
-            width = spans[own[oc.G_SPAN], 1]
-            pass_aged(time, mask, cols, folds, own, span, width, t, tree, levels, blocks, hold, total, scratch, at)
+            continue
+        held = NULL
+        if kind != oc.SLOPE:
+            held = carried_value(mask, cols, low, left_out, own, folds, tree, levels, blocks)
+        sheets, fraction = tree[levels[1] :], t % _SECOND
+        late_sums(
+            time,
+            mask,
+            cols,
+            low,
+            high,
+            left_out,
+            how,
+            fraction,
+            sheets,
+            blocks >> FAN_BITS,
+            memory,
+            before[number],
+            late,
+        )
+        finish_aged(own, spans[own[oc.G_SPAN], 1], t, held, total, late, scratch, at)
     finish_table(groups, table, base, t, scratch, out)

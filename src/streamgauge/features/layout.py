@@ -21,7 +21,7 @@ from streamgauge.errors import DefinitionError
 from streamgauge.features.conditions import compile_conditions, run_conditions, words_of
 from streamgauge.features.opcodes import FOLD_WIDTH
 from streamgauge.features.program import FeatureProgram, needed_of
-from streamgauge.features.summary import node_kinds
+from streamgauge.features.summary import node_kinds, roll_kinds
 
 LAYOUT_VERSION: Final = 1
 """Raised by any change of what a state keeps under an equal layout."""
@@ -57,7 +57,8 @@ class StreamLayout:
         fold_table: int64[folds, 2]: condition and column of each accumulator.
         code: The conditions' code, and `sets` the value sets it refers to.
         sets: int64[v].
-        nodes: int64[k, 4], the kinds of nodes that summarize a great many events.
+        nodes: the kinds of nodes that summarize a great many events (`streamgauge.features.summary.node_kinds`).
+        rolls: The passes that roll along where there are so many (`streamgauge.features.summary.roll_kinds`).
     """
 
     stream: StreamSpec
@@ -70,6 +71,7 @@ class StreamLayout:
     code: IntArray = field(compare=False, repr=False)
     sets: IntArray = field(compare=False, repr=False)
     nodes: IntArray = field(compare=False, repr=False)
+    rolls: IntArray = field(compare=False, repr=False)
 
     @classmethod
     def of(cls, stream: StreamSpec, aggregates: Sequence[AggregateSpec]) -> StreamLayout:
@@ -89,6 +91,13 @@ class StreamLayout:
             }
         )
         code, sets = compile_conditions(stream, conditions)
+
+        def condition(tree: Tree | None) -> int:
+            return -1 if tree is None else number[tree]
+
+        def column(name: str | None) -> int:
+            return -1 if name is None else place[name]
+
         return cls(
             stream=stream,
             columns=columns,
@@ -102,9 +111,10 @@ class StreamLayout:
             nodes=node_kinds(
                 aggregates,
                 lambda agg: (agg.where, part_of(agg)) if agg.kind == "share" else (agg.where,),
-                lambda tree: -1 if tree is None else number[tree],
-                lambda name: -1 if name is None else place[name],
+                condition,
+                column,
             ),
+            rolls=roll_kinds(aggregates, condition, column),
         )
 
     @property

@@ -13,8 +13,9 @@ from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMM
 from streamgauge.features.identity import Entry
 from streamgauge.features.kernel_moments import fold_events
 from streamgauge.features.kernel_tree import SUMMARIZED
+from streamgauge.features.noting import note_changed, note_dropped
 from streamgauge.features.opcodes import FOLD_WIDTH
-from streamgauge.features.summary import invalidate, new_summary
+from streamgauge.features.summary import new_rolls, new_summary
 
 if TYPE_CHECKING:
     from streamgauge.features.block import Ints
@@ -43,6 +44,7 @@ class StreamState:
             are views of it.
         address: Where it lies.
         summary: What summarizes the events, where there is room for a great many; in memory only.
+        rolls: What rolls along with them there (`streamgauge.features.kernel_rolls`).
         ids: The ids of the newest live events.
         hidden: How many live events are before those: their ids are forgotten.
         fresh: The digests of the ids among them that came once, as an insert.
@@ -69,6 +71,7 @@ class StreamState:
         "mask",
         "newest",
         "newest_key",
+        "rolls",
         "sequence",
         "summary",
         "sweep_at",
@@ -80,6 +83,7 @@ class StreamState:
     mask: NDArray[np.uint64]
     cols: Ints
     folds: Ints
+    rolls: Ints
 
     def __init__(self, layout: StreamLayout | None, lateness_us: int, block: Ints | None = None) -> None:
         """Begin empty, or with a block of live events (whose ids the caller gives)."""
@@ -114,7 +118,7 @@ class StreamState:
     @property
     def nbytes(self) -> int:
         """About how many bytes the columns and ids take."""
-        summary = 0 if self.summary is None else self.summary.nbytes
+        summary = 0 if self.summary is None else self.summary.nbytes + self.rolls.nbytes
         return self.block.nbytes + summary + _AN_ID * (len(self.ids) + len(self.entries))
 
     @property
@@ -167,7 +171,8 @@ class StreamState:
         self.mask[at] = mask
         self.cols[:, at] = values
         self.block[COUNT] = n + 1
-        self._changed(at)
+        if self.summary is not None:
+            note_changed(self.summary, self.rolls, self.time, self.mask, self.cols, at, 1)
         self.inserted(event_id, at, event_time, sequence)
 
     def inserted(self, event_id: str, at: int, event_time: int, sequence: int) -> None:
@@ -205,12 +210,13 @@ class StreamState:
     def remove(self, event_id: str, event_time: int) -> None:
         """Take a live event out."""
         at, n = self.find(event_id, event_time), self.count
+        if self.summary is not None:
+            note_changed(self.summary, self.rolls, self.time, self.mask, self.cols, at, -1)
         del self.ids[at - self.hidden]
         for row in (self.time, self.sequence, self.mask):
             row[at : n - 1] = row[at + 1 : n]
         self.cols[:, at : n - 1] = self.cols[:, at + 1 : n]
         self.block[COUNT] = n - 1
-        self._changed(at)
 
     def fold(self, known_us: int, at_least: int) -> None:
         """Fold the events that no window and no record can reach any more, once there are enough of them.
@@ -278,13 +284,9 @@ class StreamState:
             row[:left] = row[count:n]
         self.cols[:, :left] = self.cols[:, count:n]
         self.block[COUNT] = left
-        self._changed(0)
-        self.hidden -= count
-
-    def _changed(self, row: int) -> None:
-        """Tell the summary that the events from a row on are no longer what they were."""
         if self.summary is not None:
-            invalidate(self.summary, row)
+            note_dropped(self.summary, self.rolls, count)
+        self.hidden -= count
 
     def _place(self, event_id: str, event_time: int, sequence: int) -> int:
         """Return where an event belongs by (event time, sequence, id); text sorts as its UTF-8 bytes do."""
@@ -313,8 +315,9 @@ class StreamState:
         self.block, self.address = block, address_of(block)
         capacity, start = int(block[CAPACITY]), HEAD + folds * FOLD_WIDTH
         self.summary: Ints | None = None
-        if self.layout is not None and capacity > SUMMARIZED and len(self.layout.nodes):
-            self.summary = new_summary(self.layout.nodes, capacity)
+        if self.layout is not None and capacity > SUMMARIZED and len(self.layout.nodes) + len(self.layout.rolls):
+            self.rolls = new_rolls(self.layout.rolls, capacity)
+            self.summary = new_summary(self.layout.nodes, capacity, self.rolls)
         block[SUMMARY] = 0 if self.summary is None else address_of(self.summary)
         self.folds = block[HEAD:start].reshape(folds, FOLD_WIDTH)
         self.time, self.sequence = block[start : start + capacity], block[start + capacity : start + 2 * capacity]

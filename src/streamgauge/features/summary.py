@@ -16,9 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.definitions.specs import AggregateSpec, Tree
+from streamgauge.features import kernel_fractions as kf
+from streamgauge.features import kernel_ordered as ko
+from streamgauge.features import kernel_tree as kt
 from streamgauge.features import opcodes as oc
+from streamgauge.features.block import address_of
 from streamgauge.features.kernel_nodes import NODE_WIDTH
-from streamgauge.features.kernel_tree import BLOCK_BITS, BUILT, FAN_BITS, HEAD, KIND_WIDTH, KINDS, LEVELS, NODES, SIZE
+from streamgauge.features.kernel_tree import BLOCK_BITS, FAN_BITS, HEAD, KIND_WIDTH
 
 IntArray = NDArray[np.int64]
 
@@ -27,6 +31,15 @@ _OF_MOMENTS: Final = frozenset(
     {"count", "sum", "mean", "std", "min", "max", "first", "last", "time_since_first", "time_since_last", "share"}
 )
 _OF_GAPS: Final = frozenset({"gap_mean", "gap_max", "gap_std"})
+_ROLLED: Final = {
+    "distinct": oc.DISTINCT,
+    "top_share": oc.TOP_SHARE,
+    "quantile": oc.QUANTILE,
+    "gap_median": oc.GAP_MEDIAN,
+}
+_SUMS: Final = {oc.SLOPE: kf.SLOPE_SUMS, oc.LEVEL: kf.LEVEL_SUMS, oc.LEVEL_BELOW: kf.BELOW_SUMS}
+_FEW: Final = 128
+"""So many of the newest events are looked at one by one."""
 _OF_BELOW: Final = frozenset({"level_time_below", "level_since_below"})
 
 
@@ -45,7 +58,7 @@ def node_kinds(
         column: The number of a column in the layout.
 
     Returns:
-        int64[k, 4]: a node's kind (as a group's), condition, column and threshold.
+        int64[k, KIND_WIDTH - 1]: a node's kind (as a group's), condition, column and threshold.
     """
     found: set[tuple[int, int, int, int]] = set()
     for spec in aggregates:
@@ -53,37 +66,98 @@ def node_kinds(
         if kind >= 0:
             threshold = spec.threshold if kind == oc.LEVEL_BELOW else 0
             found |= {(kind, condition(tree), column(spec.field), threshold) for tree in conditions_of(spec)}
-    return np.array(sorted(found), np.int64).reshape(-1, KIND_WIDTH)
+    return np.array(sorted(found), np.int64).reshape(-1, KIND_WIDTH - 1)
 
 
-def new_summary(kinds: IntArray, events: int) -> IntArray:
+def roll_kinds(
+    aggregates: Sequence[AggregateSpec],
+    condition: Callable[[Tree | None], int],
+    column: Callable[[str | None], int],
+) -> IntArray:
+    """Return the passes that roll along for aggregates of one stream.
+
+    Args:
+        aggregates: The aggregates.
+        condition: As for `node_kinds`.
+        column: As for `node_kinds`.
+
+    Returns:
+        int64[p, ROLL_KEY]: a pass's kind (as a group's), condition, column, key column (0 but for a top share), and its
+        window's kind, width and n.
+    """
+    found: set[tuple[int, ...]] = set()
+    for spec in aggregates:
+        window = spec.window
+        if spec.kind in _ROLLED and (window.kind == "duration" or window.n > _FEW):
+            key = column(spec.key) if spec.kind == "top_share" else 0
+            last = oc.SPAN_LAST if window.kind == "last" else oc.SPAN_DURATION
+            of = (_ROLLED[spec.kind], condition(spec.where), column(spec.field), key)
+            found.add((*of, last, window.width_us, window.n))
+    return np.array(sorted(found), np.int64).reshape(-1, ko.ROLL_KEY)
+
+
+def new_rolls(kinds: IntArray, events: int) -> IntArray:
+    """Return the passes that roll along, none begun, and room for what they keep.
+
+    Args:
+        kinds: int64[p, ROLL_KEY], from `roll_kinds`.
+        events: How many events there is room for.
+    """
+    heads = np.zeros((len(kinds), ko.ROLL_WIDTH), np.int64)
+    heads[:, : ko.ROLL_KEY] = kinds
+    at = 1 + heads.size
+    for head in heads:
+        keyed = head[ko.R_KIND] in (oc.DISTINCT, oc.TOP_SHARE)
+        head[ko.R_STORE] = at
+        head[ko.R_ROOM] = 1 << (events - 1).bit_length() if keyed else 4 * (events // ko.CHUNK + 2)
+        at += int(head[ko.R_ROOM]) * ((6 if head[ko.R_KIND] == oc.TOP_SHARE else 4) if keyed else 3 + ko.CHUNK)
+    rolls = np.zeros(at, np.int64)  # what is not used is never touched, and takes no memory
+    rolls[0] = len(kinds)
+    rolls[1 : 1 + heads.size] = heads.ravel()
+    return rolls
+
+
+def new_summary(kinds: IntArray, events: int, rolls: IntArray) -> IntArray:
     """Return a summary of which nothing is built.
 
     Args:
-        kinds: int64[k, 4], from `node_kinds`.
+        kinds: int64[k, KIND_WIDTH - 1], from `node_kinds`.
         events: How many events it has room for.
+        rolls: What rolls along; whoever keeps the summary keeps it too.
     """
     sizes = [max(events >> BLOCK_BITS, _LEAST_BLOCKS)]
     while sizes[-1] >> FAN_BITS:
         sizes.append(sizes[-1] >> FAN_BITS)
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-    fixed = HEAD + kinds.size + len(sizes)
-    memory = np.empty(fixed + len(kinds) * sum(sizes) * NODE_WIDTH, np.int64)
-    memory[:HEAD] = 0
-    memory[KINDS], memory[LEVELS], memory[NODES] = len(kinds), len(sizes), sum(sizes)
-    memory[SIZE] = len(memory)
-    memory[HEAD : HEAD + kinds.size] = kinds.ravel()
-    memory[HEAD + kinds.size : fixed] = starts
+    own = np.zeros((len(kinds), KIND_WIDTH), np.int64)
+    own[:, :-1] = kinds
+    head = np.zeros(HEAD, np.int64)
+    head[kt.KINDS], head[kt.LEVELS], head[kt.NODES] = len(kinds), len(sizes), sum(sizes)
+    head[kt.ROLLS], head[kt.ROLLS_SIZE] = address_of(rolls), len(rolls)
+    fixed = HEAD + own.size + len(sizes)
+    at = head[kt.JOINED] = fixed + len(kinds) * sum(sizes) * NODE_WIDTH
+    at = head[kt.LATE] = at + len(kinds) * kt.JOINED_WAYS * kt.JOINED_WIDTH
+    at += len(kinds) * kf.LATE_WAYS * kf.LATE_WIDTH
+    known = at
+    rows = events >> kf.SHEET_BITS << kf.SHEET_BITS
+    if rows and any(kind in _SUMS for kind in kinds[:, 0].tolist()):
+        head[kt.FRACTIONS] = at
+        at += rows
+        for kind in own:
+            if kind[kt.K_KIND] in _SUMS:
+                kind[kt.K_SUMS] = at
+                at += rows * _SUMS[kind[kt.K_KIND]]
+    head[kt.SIZE] = at
+    memory = np.empty(int(at), np.int64)
+    memory[:HEAD] = head
+    memory[HEAD : HEAD + own.size] = own.ravel()
+    memory[HEAD + own.size : fixed] = starts
+    memory[head[kt.JOINED] : known] = 0
     return memory
 
 
-def invalidate(summary: IntArray, row: int) -> None:
-    """Take the events from a row on for changed."""
-    summary[BUILT] = min(int(summary[BUILT]), row >> BLOCK_BITS)
-
-
 def _kind(spec: AggregateSpec) -> int:
-    if spec.window.kind == "last":
+    if spec.window.kind == "last" and spec.window.n <= _FEW:
         return -1
     if spec.kind in _OF_MOMENTS or spec.kind == "level_now" or (spec.kind == "each" and spec.step != "distinct"):
         return oc.MOMENTS
