@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inner
 from streamgauge.features.int128 import add, mul, product, sub
 from streamgauge.features.kernel_levels import weigh
 from streamgauge.features.kernel_moments import keeps
@@ -34,7 +34,7 @@ _SINCE: Final = 1
 _START: Final = 2
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _age_rows(
     kind: int,
     time: Ints,
@@ -66,7 +66,7 @@ def _age_rows(
         hold[_START] = age
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _age_points(
     time: Ints, mask: Words, cols: Ints, low: int, high: int, condition: int, column: int, t: int, total: Ints
 ) -> None:
@@ -93,7 +93,7 @@ def _age_points(
     add_to(total, oc.CROSS_HIGH, sum_xy[0], sum_xy[1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _end(kind: int, now: int, age: int, threshold: int, hold: Ints, total: Ints, rows: Ints, at: int) -> None:
     """Let the value held end at a moment, unless it was replaced at the very time it was set."""
     if hold[_HELD] == NULL or now == hold[_SINCE]:
@@ -105,7 +105,7 @@ def _end(kind: int, now: int, age: int, threshold: int, hold: Ints, total: Ints,
         total[N_ENDED] = now
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _age_node(kind: int, node: Ints, threshold: int, t: int, hold: Ints, total: Ints, rows: Ints, at: int) -> None:
     """Add a node whose rows share a fraction of a second."""
     if kind == oc.SLOPE:
@@ -132,7 +132,7 @@ def _age_node(kind: int, node: Ints, threshold: int, t: int, hold: Ints, total: 
     hold[_START] = (t - node[oc.LAST_TIME]) // _SECOND
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _age(
     time: Ints,
     mask: Words,
@@ -173,7 +173,7 @@ def _age(
     _age_rows(kind, time, mask, cols, stop << BLOCK_BITS, high, own, t, hold, total, rows, at)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def pass_aged(
     time: Ints,
     mask: Words,

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.events import array_types as ty
 from streamgauge.features import rolling_plan as rp
 from streamgauge.features.kernel_rolling import (
     roll_counts,
@@ -34,7 +35,12 @@ BLOCK: Final = 512
 _STATE: Final = 5
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(
+    ty.NONE(ty.READ_INTS, ty.READ_INTS, ty.READ_INTS, ty.READ_FLAGS, ty.READ_INTS, ty.READ_INTS, ty.FLAGS),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def find_rolling(
     offsets: Ints,
     event: Ints,
@@ -97,7 +103,8 @@ def _leave_out(entry: Ints, rank: Ints, start: int, moment_key: Ints, prior: Int
 
     False where an event is observed later than that, so that it would have to leave such a window again.
     """
-    prior[: len(entry)] = entry
+    for event in range(len(entry)):
+        prior[event] = entry[event]
     for moment in range(len(moment_key)):
         if moment_key[moment] >= 0:
             event = rank[start + moment_key[moment]] - start
@@ -357,3 +364,32 @@ def _roll_entity(
                     aggregates,
                 )
         finish_items(items, work, time, cols, entries, t, first, last, aggregates)
+
+
+# Here, where all that it calls is defined.
+roll.compile(
+    ty.NONE(
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_WORDS2,
+        ty.READ_INTS2,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.INT,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.INT,
+        ty.INT,
+        ty.FLAGS,
+        ty.FLOATS2,
+    )
+)
+roll.disable_compile()

@@ -162,7 +162,8 @@ def _evaluate_all(
     """
     addresses = np.empty(len(blanks), np.int64)
     for entity in range(len(starts) - 1):
-        addresses[:] = blanks
+        for number in range(len(blanks)):
+            addresses[number] = blanks[number]
         used = 0
         at = held[starts[entity], 3] if starts[entity] < starts[entity + 1] else 0
         for number in range(starts[entity], starts[entity + 1]):
