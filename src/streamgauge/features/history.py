@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.features.compute import finish_rows
-from streamgauge.features.rolling import find_rolling, roll
-from streamgauge.features.sweep import sweep
 from streamgauge.features.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -179,6 +177,8 @@ def _aggregate_stream(
     aggregates: NDArray[np.float64],
 ) -> None:
     """Write a stream's aggregates at moments sorted by entity, cut and time."""
+    from streamgauge.features.rolling import find_rolling, roll
+
     cut = _cut_order(stream, by_knowledge=by_knowledge)
     plan = tables.rolling
     rolls = np.zeros(len(offsets) - 1, np.bool_)
@@ -233,6 +233,8 @@ def _sweep_stream(
     tables: BoundStream,
     aggregates: NDArray[np.float64],
 ) -> None:
+    from streamgauge.features.sweep import sweep
+
     largest = int(np.diff(stream.offsets)[entities].max())
     sweep(
         entities,
