@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from streamgauge.app import wiring
+from streamgauge.app.compiling import kernels_compiled, kernels_kept
 from streamgauge.app.connect import running_owner
 from streamgauge.app.settings import find_place
 from streamgauge.errors import StreamgaugeError
@@ -102,6 +103,13 @@ def _installed(findings: _Findings) -> None:
             findings.add("installed", name, "ok", version(name))
         except PackageNotFoundError:
             findings.add("installed", name, "bad", "Not installed. Run: make venv, or pip install streamgauge.")
+    if kernels_compiled():
+        findings.add("installed", "kernels", "ok", "compiled")
+    elif kernels_kept():
+        findings.add("installed", "kernels", "note", "not compiled yet; the next command that needs them does so, once")
+    else:
+        advice = "Set NUMBA_CACHE_DIR to a directory that can be written"
+        findings.add("installed", "kernels", "bad", f"cannot be kept, so that nothing can be computed. {advice}.")
 
 
 def _reachable(findings: _Findings, place: Place) -> None:

@@ -10,7 +10,6 @@ from streamgauge.app.answers import RetryAnswer
 from streamgauge.app.engine import Submission
 from streamgauge.app.replies import quarantine_answer
 from streamgauge.errors import EventRejected, SettingsError, UnknownName, close_match
-from streamgauge.events.frames import validate_imported
 from streamgauge.events.record import Record
 from streamgauge.events.validate import stream_validator
 from streamgauge.log.acceptance import refusal
@@ -159,6 +158,8 @@ class Retrier:
         row = _as_row(event, spec)
         if arrival.known_at_us is not None:
             return stream_validator(spec).validate(row, arrival.known_at_us)
+        from streamgauge.events.frames import validate_imported
+
         return validate_imported(row, stream_validator(spec), arrival.known_after_us, arrival.column)
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numpy.typing import NDArray
 
+from streamgauge.events import array_types as ty
 from streamgauge.events.cells import Bytes, Cells, Ints
 from streamgauge.events.record import Record
 
@@ -290,7 +291,11 @@ def _mix_bytes(check: np.uint64, cells: _Plain, row: int) -> np.uint64:
     return _mix(check, word)
 
 
-@njit(cache=True, nogil=True)
+_Cells = ty.READ_CELLS
+_Numbers = types.Array(ty.INT, 2, "A", readonly=True)
+
+
+@njit(ty.NONE(_Numbers, ty.READ_INTS, _Cells, _Cells, _Cells, _Cells, ty.WORDS), cache=True, nogil=True)
 def _checks(numbers: Ints, owner: Ints, keys: _Plain, ids: _Plain, units: _Plain, texts: _Plain, out: Words) -> None:
     of_key = np.empty(len(keys[1]), np.uint64)
     for i in range(len(of_key)):

@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streamgauge.events import array_types as ty
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,7 +20,7 @@ Bytes: TypeAlias = NDArray[np.uint8]
 _FEW = 64
 
 
-@njit(cache=True, nogil=True)
+@njit(ty.NONE(ty.READ_BYTES, ty.READ_INTS, ty.READ_INTS, ty.BYTES), cache=True, nogil=True)
 def _gather(data: Bytes, start: Ints, size: Ints, out: Bytes) -> None:
     """Copy rows one behind the other."""
     at = 0

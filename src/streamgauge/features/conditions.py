@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL, StreamSpec
 from streamgauge.definitions.specs import Tree
+from streamgauge.features.apart import inner
 
 CODE_WIDTH: Final = 3
 _FIELD, _INT, _ADD, _SUB, _MUL, _EQ, _NE, _LT, _LE, _GT, _GE, _IN, _IS_NULL, _AND, _OR, _NOT, _STORE = range(17)
@@ -83,7 +84,7 @@ def _emit(tree: Tree, stream: StreamSpec, code: list[tuple[int, int, int]], sets
     return max(left, right + 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _binary(op: int, a: int, b: int) -> int:
     if op == _AND:
         if a == 0 or b == 0:
@@ -114,7 +115,7 @@ def _binary(op: int, a: int, b: int) -> int:
     return 1 if a >= b else 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _contains(sets: NDArray[np.int64], start: int, stop: int, value: int) -> bool:
     while start < stop:
         middle = (start + stop) >> 1

@@ -8,9 +8,11 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
+from streamgauge.events import array_types as ty
 from streamgauge.features import kernel_tree as tree
+from streamgauge.features.apart import apart
 from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMMARY, ints_at
-from streamgauge.features.kernel import evaluate_stream
+from streamgauge.features.kernel import evaluate_stream_apart
 from streamgauge.features.kernel_summarized import evaluate_summarized
 from streamgauge.features.kernel_tree import SUMMARIZED
 from streamgauge.features.noting import note_changed
@@ -80,7 +82,25 @@ def packed_tables(layout: Layout, streams: Sequence[BoundStream]) -> Ints:
     return np.concatenate([np.array(heads, np.int64), *tables])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+_summarized = apart(evaluate_summarized)
+
+
+@njit(
+    ty.NONE(
+        ty.INTS,
+        ty.INT,
+        ty.INTS,
+        ty.INT,
+        ty.INT,
+        ty.INT,
+        ty.INT,
+        ty.INTS,
+        ty.FLOATS,
+    ),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def _evaluate(
     parts: Ints,
     part: int,
@@ -122,21 +142,24 @@ def _evaluate(
         skip = row if index == stream else -1
         if n > SUMMARIZED and head[SUMMARY] != 0:
             memory = ints_at(head[SUMMARY], 0, ints_at(head[SUMMARY], 0, tree.HEAD)[tree.SIZE])
-            evaluate_summarized(time, mask, cols, n, fold, first, windows, passes, table, memory, t, skip, scratch, out)
+            _summarized(time, mask, cols, n, fold, first, windows, passes, table, memory, t, skip, scratch, out)
         else:
-            evaluate_stream(time, mask, cols, n, fold, first, windows, passes, table, t, skip, scratch, out)
+            evaluate_stream_apart(time, mask, cols, n, fold, first, windows, passes, table, t, skip, scratch, out)
         tables = end
 
 
+_evaluate_apart = apart(_evaluate)
+
+
 @njit(
-    types.void(
-        types.int64[::1],
-        types.int64[::1],
-        types.int64,
-        types.int64,
-        types.int64,
-        types.int64[::1],
-        types.float64[::1],
+    ty.NONE(
+        ty.INTS,
+        ty.INTS,
+        ty.INT,
+        ty.INT,
+        ty.INT,
+        ty.INTS,
+        ty.FLOATS,
     ),
     cache=True,
     nogil=True,
@@ -154,10 +177,10 @@ def evaluate_entity(part: Ints, addresses: Ints, t: int, stream: int, row: int, 
         scratch: int64[≥ `BoundPart.scratch_size`], overwritten.
         out: float64[aggregates of the program].
     """
-    _evaluate(part, 0, addresses, 0, t, stream, row, scratch, out)
+    _evaluate_apart(part, 0, addresses, 0, t, stream, row, scratch, out)
 
 
-@njit(types.int64(types.int64[::1]), cache=True, nogil=True, error_model="numpy")
+@njit(ty.INT(ty.INTS), cache=True, nogil=True, error_model="numpy")
 def most_events(addresses: Ints) -> int:
     """Return the most events that any of some blocks has room for."""
     most = 0
@@ -224,17 +247,17 @@ def _insert(row: Ints, address: int, values: Ints) -> tuple[int, int]:
 
 
 @njit(
-    types.void(
-        types.int64[::1],
-        types.int64[:, ::1],
-        types.int64[::1],
-        types.int64[::1],
-        types.int64[::1],
-        types.int64[:, ::1],
-        types.int64[::1],
-        types.int64[::1],
-        types.float64[::1],
-        types.int64[:, ::1],
+    ty.NONE(
+        ty.INTS,
+        ty.INTS2,
+        ty.INTS,
+        ty.INTS,
+        ty.INTS,
+        ty.INTS2,
+        ty.INTS,
+        ty.INTS,
+        ty.FLOATS,
+        ty.INTS2,
         types.boolean,
     ),
     cache=True,
@@ -293,7 +316,7 @@ def run_rows(
             how = evaluations[item, E_OBSERVED]
             t = moment if how > 0 else floors[entity]
             evaluations[item, E_AS_OF] = t
-            _evaluate(
+            _evaluate_apart(
                 parts,
                 evaluations[item, E_PART],
                 addresses,

@@ -15,6 +15,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from streamgauge.definitions.specs import Tree
+from streamgauge.features.apart import inlined, inner
 
 _AGG, _CONST, _NEG, _ADD, _SUB, _MUL, _DIV, _MIN, _MAX, _COALESCE = range(10)
 _BINARY: Final = {
@@ -91,7 +92,7 @@ def _emit(tree: Tree, code: list[tuple[int, int]], consts: list[float]) -> int:
     return max(left, right + 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def canonical(value: float) -> float:
     """Return null for a value that is not finite, +0 for −0, and any other value as it is."""
     if not math.isfinite(value):
@@ -99,7 +100,7 @@ def canonical(value: float) -> float:
     return 0.0 if value == 0.0 else value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _binary(op: int, a: float, b: float) -> float:
     if op == _COALESCE:
         return b if math.isnan(a) else a

@@ -8,9 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.features.compute import finish_rows
-from streamgauge.features.ordering import ascend
-from streamgauge.features.rolling import BLOCK, find_rolling, roll
-from streamgauge.features.sweep import sweep
 from streamgauge.features.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -160,6 +157,8 @@ def aggregate_part(
 
 def _order_of(entity: Ints, first: Ints, second: Ints, t: Ints) -> Ints | None:
     """Return what sorts moments by entity, cut and time, None where they are sorted."""
+    from streamgauge.features.ordering import ascend
+
     return None if ascend(entity, first, second, t) else np.lexsort((t, second, first, entity))
 
 
@@ -172,6 +171,8 @@ def _aggregate_stream(
     aggregates: NDArray[np.float64],
 ) -> None:
     """Write a stream's aggregates at moments sorted by entity, cut and time."""
+    from streamgauge.features.rolling import BLOCK, find_rolling, roll
+
     cut = _cut_order(stream, by_knowledge=by_knowledge)
     plan = tables.rolling
     rolls = np.zeros(len(offsets) - 1, np.bool_)
@@ -213,6 +214,8 @@ def _cut_order(stream: StreamTimeline, *, by_knowledge: bool) -> tuple[Ints, Int
     if not by_knowledge:
         return np.arange(count), stream.position, np.zeros(count, np.int64)
     owner = np.repeat(np.arange(len(stream.offsets) - 1), np.diff(stream.offsets))
+    from streamgauge.features.ordering import ascend
+
     ordered = ascend(owner, stream.known_at, stream.position, stream.position)
     order = np.arange(count) if ordered else np.lexsort((stream.position, stream.known_at, owner))
     return order, stream.known_at, stream.position
@@ -228,6 +231,8 @@ def _sweep_stream(
     tables: BoundStream,
     aggregates: NDArray[np.float64],
 ) -> None:
+    from streamgauge.features.sweep import sweep
+
     largest = int(np.diff(stream.offsets)[entities].max())
     sweep(
         entities,

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streamgauge.events import array_types as ty
 from streamgauge.features.batch_rows import BatchRows
 from streamgauge.features.timeline import Identities
 
@@ -139,7 +140,7 @@ class Judged:
         return out
 
 
-@njit(cache=True, nogil=True)
+@njit(ty.NONE(ty.READ_INTS, ty.READ_INTS, ty.READ_BYTES, ty.READ_INTS, ty.READ_INTS, ty.WORDS), cache=True, nogil=True)
 def _hash(owner: Ints, stream: Ints, data: Bytes, start: Ints, size: Ints, out: Words) -> None:
     for row in range(len(out)):
         check = np.uint64(owner[row]) * np.uint64(0xC2B2AE3D27D4EB4F) + np.uint64(stream[row])

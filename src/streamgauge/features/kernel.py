@@ -6,11 +6,13 @@ Compiled by Numba without fastmath: one IEEE operation at a time, so every host 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.events import array_types as ty
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import apart, inlined
 from streamgauge.features.expressions import canonical
 from streamgauge.features.kernel_each import each, kept_steps
 from streamgauge.features.kernel_levels import carried, level, level_below
@@ -33,7 +35,7 @@ MaskArray = NDArray[np.uint64]
 FloatArray = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def first_after(time: IntArray, low: int, high: int, moment: int) -> int:
     """Return the first row of the sorted ``time[low:high]`` later than a moment, ``high`` if none."""
     while low < high:
@@ -45,7 +47,7 @@ def first_after(time: IntArray, low: int, high: int, moment: int) -> int:
     return low
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def resolve(time: IntArray, n: int, folded_first: int, spans: IntArray, t: int, skip: int, rows: IntArray) -> None:
     """Write for each span at ``rows`` its rows [low, high), the row to skip, and the stream's first event's time."""
     high = first_after(time, 0, n, t)
@@ -70,8 +72,24 @@ def resolve(time: IntArray, n: int, folded_first: int, spans: IntArray, t: int, 
         rows[at + oc.S_FIRST] = first
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def pass_level(
+@njit(
+    ty.NONE(
+        ty.READ_INTS,
+        ty.READ_WORDS2,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.INT,
+        ty.INT,
+        ty.INTS,
+        ty.INT,
+    ),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _pass_level(
     time: IntArray,
     mask: MaskArray,
     cols: IntArray,
@@ -103,8 +121,18 @@ def pass_level(
         level_below(time, mask, cols, low, high, skip, condition, column, held, spans[span, 1], t, threshold, rows, at)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def pass_rows(
+pass_level = apart(_pass_level)
+
+
+@njit(
+    ty.NONE(
+        ty.READ_INTS, ty.READ_WORDS2, ty.READ_INTS2, ty.READ_INTS2, ty.INT, ty.INT, ty.INT, ty.INTS, ty.INT, ty.INT
+    ),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _pass_rows(
     time: IntArray,
     mask: MaskArray,
     cols: IntArray,
@@ -153,6 +181,9 @@ def pass_rows(
         rows[at + oc.LAST] = held
 
 
+pass_rows = apart(_pass_rows)
+
+
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _value(table: IntArray, item: int, first: int, at: int, second: int, t: int, rows: IntArray) -> float:
     op = table[item, oc.T_OP]
@@ -184,8 +215,13 @@ def _value(table: IntArray, item: int, first: int, at: int, second: int, t: int,
     return each_value(op, rows, at, scale)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def finish_table(groups: IntArray, table: IntArray, base: int, t: int, rows: IntArray, out: FloatArray) -> None:
+@njit(
+    ty.NONE(ty.READ_INTS2, ty.READ_INTS2, ty.INT, ty.INT, ty.INTS, ty.FLOATS),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _finish_table(groups: IntArray, table: IntArray, base: int, t: int, rows: IntArray, out: FloatArray) -> None:
     """Write a stream's aggregates from its groups' rows, which begin at ``rows[base:]``, and its spans before them."""
     for item in range(table.shape[0]):
         group = table[item, oc.T_GROUP]
@@ -195,23 +231,22 @@ def finish_table(groups: IntArray, table: IntArray, base: int, t: int, rows: Int
         out[table[item, oc.T_OUT]] = canonical(_value(table, item, first, at, second, t, rows))
 
 
-_INTS1 = types.Array(types.int64, 1, "C", readonly=True)
-_INTS2 = types.Array(types.int64, 2, "C", readonly=True)
-_MASK = types.Array(types.uint64, 2, "C", readonly=True)
-_SIGNATURE = types.void(
-    _INTS1,
-    _MASK,
-    _INTS2,
-    types.int64,
-    _INTS2,
-    types.int64,
-    _INTS2,
-    _INTS2,
-    _INTS2,
-    types.int64,
-    types.int64,
-    types.int64[::1],
-    types.float64[::1],
+finish_table = apart(_finish_table)
+
+_SIGNATURE = ty.NONE(
+    ty.READ_INTS,
+    ty.READ_WORDS2,
+    ty.READ_INTS2,
+    ty.INT,
+    ty.READ_INTS2,
+    ty.INT,
+    ty.READ_INTS2,
+    ty.READ_INTS2,
+    ty.READ_INTS2,
+    ty.INT,
+    ty.INT,
+    ty.INTS,
+    ty.FLOATS,
 )
 
 
@@ -271,3 +306,6 @@ def evaluate_stream(
         else:
             pass_rows(time, mask, cols, groups, group, t, skip, scratch, at, free)
     finish_table(groups, table, base, t, scratch, out)
+
+
+evaluate_stream_apart = apart(evaluate_stream)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inner
 from streamgauge.features.int128 import add, mul, product, sub, wide
 from streamgauge.features.kernel_fractions import L_SUMS
 from streamgauge.features.kernel_levels import weigh
@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 _SECOND: Final = 1_000_000
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def finish_aged(own: Ints, width: int, t: int, held: int, total: Ints, late: Ints, rows: Ints, at: int) -> None:
     """Write at ``rows[at:]`` what `slope`, `level` and `level_below` write.
 
@@ -45,7 +45,7 @@ def finish_aged(own: Ints, width: int, t: int, held: int, total: Ints, late: Int
         _below(width // _SECOND, t, held, own[oc.G_THRESHOLD], total, late, rows, at)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _slope(now: int, total: Ints, late: Ints, rows: Ints, at: int) -> None:
     """Finish a slope: x is the event's whole second − ``now``, and one more where its fraction is greater."""
     count, seconds = total[oc.COUNT], total[N_SECONDS]
@@ -58,7 +58,7 @@ def _slope(now: int, total: Ints, late: Ints, rows: Ints, at: int) -> None:
     finish_slope(count, seconds - count * now + more, total[oc.SUM], cross, squares, rows, at)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _level(start: int, t: int, held: int, total: Ints, late: Ints, rows: Ints, at: int) -> None:
     """Finish a level: the value carried in until the first row, those between, and the last one until now."""
     if total[oc.COUNT] == 0:
@@ -73,7 +73,7 @@ def _level(start: int, t: int, held: int, total: Ints, late: Ints, rows: Ints, a
     weigh(rows, at, total[oc.LAST], last, 0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _between(t: int, first: int, last: int, total: Ints, late: Ints, rows: Ints, at: int) -> None:
     """Add the values that held between the first row and the last, whose ages are given."""
     now, value, second = t // _SECOND, total[oc.LAST], total[oc.LAST_TIME] // _SECOND
@@ -101,7 +101,7 @@ def _between(t: int, first: int, last: int, total: Ints, late: Ints, rows: Ints,
     rows[at + oc.COUNT] = held + total[N_HELD]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _below(start: int, t: int, held: int, threshold: int, total: Ints, late: Ints, rows: Ints, at: int) -> None:
     """Finish a level below a threshold."""
     seconds, ended = 0, NULL

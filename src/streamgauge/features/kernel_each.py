@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.features.apart import inlined, inner
 from streamgauge.features.int128 import add, product
 from streamgauge.features.kernel_moments import keeps
 from streamgauge.features.kernel_rows import clear_table, find_slot
@@ -33,7 +33,7 @@ from streamgauge.features.opcodes import (
 )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def kept_steps(times: int, width: int, t: int, first: int, feed: int) -> int:
     """Return how many steps count: all, or for a feed those that end at or after its first event (NULL if none)."""
     if feed == 0:
@@ -43,7 +43,7 @@ def kept_steps(times: int, width: int, t: int, first: int, feed: int) -> int:
     return min(times, (t - first) // width + 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def each(
     time: NDArray[np.int64],
     mask: NDArray[np.uint64],
@@ -98,7 +98,7 @@ def each(
     summarize(steps, threshold, rows, at, free)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def _picked(reduce: int, held: int, value: int, older: int) -> int:
     """Return the value of a step to which an older one is added."""
     if held == 0 or reduce == STEP_FIRST:
@@ -108,7 +108,7 @@ def _picked(reduce: int, held: int, value: int, older: int) -> int:
     return max(value, older) if reduce == STEP_MAX else value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def summarize(steps: int, threshold: int, rows: NDArray[np.int64], at: int, free: int) -> None:
     """Write at ``rows[at:]`` the moments of the steps' values ``rows[free:]`` where ``rows[free + MAX_STEPS:]`` is 1.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.features.apart import inner
 from streamgauge.features.int128 import add, mul, product, wide
 from streamgauge.features.kernel_moments import keeps
 from streamgauge.features.opcodes import (
@@ -26,7 +26,7 @@ from streamgauge.features.opcodes import (
 )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def carried(
     mask: NDArray[np.uint64],
     cols: NDArray[np.int64],
@@ -44,7 +44,7 @@ def carried(
     return folds[fold, LAST] if folds[fold, COUNT] > 0 else NULL
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def weigh(rows: NDArray[np.int64], at: int, value: int, older: int, newer: int) -> None:
     """Add a value that held from age ``older`` to age ``newer``, in seconds."""
     weight = older - newer
@@ -63,7 +63,7 @@ def weigh(rows: NDArray[np.int64], at: int, value: int, older: int, newer: int) 
     rows[at + COUNT] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def level(
     time: NDArray[np.int64],
     mask: NDArray[np.uint64],
@@ -101,7 +101,7 @@ def level(
         weigh(rows, at, held, start, 0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def level_below(
     time: NDArray[np.int64],
     mask: NDArray[np.uint64],

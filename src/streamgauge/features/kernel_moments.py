@@ -10,6 +10,7 @@ from numba import njit, types, uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.features.apart import inlined
 from streamgauge.features.int128 import add, product
 from streamgauge.features.opcodes import (
     COUNT,
@@ -26,7 +27,7 @@ from streamgauge.features.opcodes import (
 )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def keeps(mask: NDArray[np.uint64], row: int, condition: int) -> bool:
     """Return whether a row meets a condition; -1 keeps all."""
     if condition < 0:
@@ -34,7 +35,7 @@ def keeps(mask: NDArray[np.uint64], row: int, condition: int) -> bool:
     return (mask[row, condition >> 6] >> uint64(condition & 63)) & uint64(1) != uint64(0)  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def moments(
     time: NDArray[np.int64],
     mask: NDArray[np.uint64],

@@ -96,7 +96,8 @@ def join_moments(older: Ints, newer: Ints) -> None:
     if newer[oc.COUNT] == 0:
         return
     if older[oc.COUNT] == 0:
-        older[: oc.FOLD_WIDTH] = newer[: oc.FOLD_WIDTH]
+        for item in range(oc.FOLD_WIDTH):
+            older[item] = newer[item]
         return
     older[oc.COUNT] += newer[oc.COUNT]
     older[oc.SUM] += newer[oc.SUM]
@@ -140,7 +141,8 @@ def join_gaps(older: Ints, newer: Ints) -> None:
     if newer[oc.COUNT] == 0:
         return
     if older[oc.COUNT] == 0:
-        older[: oc.FOLD_WIDTH] = newer[: oc.FOLD_WIDTH]
+        for item in range(oc.FOLD_WIDTH):
+            older[item] = newer[item]
         return
     gap = newer[oc.FIRST_TIME] - older[oc.LAST_TIME]
     squares = add(product(gap, gap), (newer[oc.SQUARES_HIGH], newer[oc.SQUARES_LOW]))
@@ -231,7 +233,8 @@ def join_level(older: Ints, newer: Ints, threshold: int) -> None:
     if newer[oc.COUNT] == 0:
         return
     if older[oc.COUNT] == 0:
-        older[:] = newer
+        for item in range(len(older)):
+            older[item] = newer[item]
         return
     _replace(older, newer[oc.FIRST_TIME], threshold)
     older[oc.SECONDS] += newer[oc.SECONDS]

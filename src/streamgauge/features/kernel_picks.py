@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.definitions.specs import QUANTILE_SCALE
+from streamgauge.features.apart import inner
 from streamgauge.features.decay import PARTS, WEIGHTS
 from streamgauge.features.int128 import add, product
 from streamgauge.features.kernel_moments import keeps
@@ -15,7 +15,7 @@ from streamgauge.features.kernel_rows import select
 from streamgauge.features.opcodes import COUNT, LEAST, SUM_HIGH, SUM_LOW
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def quantile(
     mask: NDArray[np.uint64],
     cols: NDArray[np.int64],
@@ -45,7 +45,7 @@ def quantile(
         rows[at + LEAST] = select(rows, free, free + count, rank - 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def streak(
     mask: NDArray[np.uint64],
     low: int,
@@ -67,7 +67,7 @@ def streak(
     rows[at + COUNT] = count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def decayed_sum(
     time: NDArray[np.int64],
     mask: NDArray[np.uint64],

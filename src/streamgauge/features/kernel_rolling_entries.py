@@ -66,7 +66,8 @@ def leave_out(entry: Ints, rank: Ints, start: int, moment_key: Ints, prior: Ints
 
     False where an event is observed later than that, so that it would have to leave such a window again.
     """
-    prior[: len(entry)] = entry
+    for event in range(len(entry)):
+        prior[event] = entry[event]
     for moment in range(len(moment_key)):
         if moment_key[moment] >= 0:
             event = rank[start + moment_key[moment]] - start

@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.events import array_types as ty
 from streamgauge.features import opcodes as oc
 from streamgauge.features.block import ints_at
 from streamgauge.features.kernel import finish_table, first_after, pass_level, pass_rows, resolve
@@ -135,7 +136,27 @@ def _scan(
         pass_rows(time, mask, cols, groups, group, t, skip, rows, at, free)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(
+    ty.NONE(
+        ty.READ_INTS,
+        ty.READ_WORDS2,
+        ty.READ_INTS2,
+        ty.INT,
+        ty.READ_INTS2,
+        ty.INT,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.INTS,
+        ty.INT,
+        ty.INT,
+        ty.INTS,
+        ty.FLOATS,
+    ),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def evaluate_summarized(
     time: Ints,
     mask: Words,
@@ -218,7 +239,8 @@ def evaluate_summarized(
             if kind == oc.GAPS:
                 total[oc.SUM] = total[oc.LAST_TIME] - total[oc.FIRST_TIME]
                 total[oc.COUNT] = max(0, total[oc.COUNT] - 1)
-            scratch[at : at + oc.FOLD_WIDTH] = total[: oc.FOLD_WIDTH]
+            for item in range(oc.FOLD_WIDTH):
+                scratch[at + item] = total[item]
             if kind == oc.MOMENTS and own[oc.G_FOLD] >= 0:
                 merge_before(folds, own[oc.G_FOLD], scratch, at)
             continue

@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inlined, inner
 from streamgauge.features.decay import SCALE_BITS
 from streamgauge.features.int128 import Int128, mul, product, rn, sub, wide
 
 _DAY = 86400.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def unit_value(units: int, scale: int) -> float:
     """Return rn(x)/10^d; for an open category (scale −1) 52 bits of its hash."""
     if scale == oc.HASHED:
@@ -29,13 +29,13 @@ def unit_value(units: int, scale: int) -> float:
     return float(units) / float(scale)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def deviation(n: int, squares: Int128, total: Int128, scale: int) -> float:
     """Return √rn(n·S2 − S1²) / rn(n·10^d)."""
     return math.sqrt(rn(sub(mul(wide(n), squares), mul(total, total)))) / rn(product(n, scale))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def moment_value(op: int, rows: NDArray[np.int64], at: int, scale: int, t: int) -> float:
     """Return an aggregate of a row of moments that is null where no row was kept."""
     count = rows[at + oc.COUNT]
@@ -59,13 +59,13 @@ def moment_value(op: int, rows: NDArray[np.int64], at: int, scale: int, t: int) 
     return float(t - rows[at + oc.LAST_TIME]) / 1e6
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def ratio(part: int, whole: int) -> float:
     """Return rn(part)/rn(whole), null where the whole is 0."""
     return np.nan if whole == 0 else float(part) / float(whole)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def slope_value(rows: NDArray[np.int64], at: int, scale: int) -> float:
     """Return a slope per day."""
     if rows[at + oc.COUNT] == 0:
@@ -74,13 +74,13 @@ def slope_value(rows: NDArray[np.int64], at: int, scale: int) -> float:
     return rn((rows[at + oc.CROSS_HIGH], rows[at + oc.CROSS_LOW])) * _DAY / rn(over)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def decayed_value(rows: NDArray[np.int64], at: int, scale: int) -> float:
     """Return a decayed sum: rn(ΣxW) / rn(10^d · 2^62)."""
     return rn((rows[at + oc.SUM_HIGH], rows[at + oc.SUM_LOW])) / rn(product(scale, 1 << SCALE_BITS))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def level_value(op: int, rows: NDArray[np.int64], at: int, scale: int) -> float:
     """Return the mean, standard deviation or slope per day of a level, null where no time is covered."""
     seconds = rows[at + oc.SECONDS]
@@ -97,7 +97,7 @@ def level_value(op: int, rows: NDArray[np.int64], at: int, scale: int) -> float:
     return rn(mul(wide(6), cross)) * _DAY / rn(over)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def since_below(rows: NDArray[np.int64], at: int, t: int) -> float:
     """Return for how many seconds a level has not been below: 0 while it is, null if it never was."""
     if rows[at + oc.COUNT] == 0:
@@ -108,7 +108,7 @@ def since_below(rows: NDArray[np.int64], at: int, t: int) -> float:
     return np.nan if ended == NULL else float(t - ended) / 1e6
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def each_value(op: int, rows: NDArray[np.int64], at: int, scale: int) -> float:
     """Return a summary of steps, null where there is none or one is too large."""
     n = rows[at + oc.COUNT]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numpy.typing import NDArray
+
+from streamgauge.events import array_types as ty
 
 Ints = NDArray[np.int64]
 
@@ -14,7 +16,7 @@ _RUN: Final = 12
 """So many rows are sorted by insertion before runs are merged."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(ty.NONE(ty.READ_INTS, ty.INTS), cache=True, nogil=True, error_model="numpy")
 def _count(entity: Ints, offsets: Ints) -> None:
     for row in range(len(entity)):
         offsets[entity[row] + 1] += 1
@@ -22,7 +24,7 @@ def _count(entity: Ints, offsets: Ints) -> None:
         offsets[number] += offsets[number - 1]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(ty.NONE(ty.READ_INTS, ty.READ_INTS, ty.INTS), cache=True, nogil=True, error_model="numpy")
 def _place(entity: Ints, offsets: Ints, order: Ints) -> None:
     upcoming = offsets[:-1].copy()
     for row in range(len(entity)):
@@ -143,7 +145,7 @@ def _sort_late(time: Ints, sequence: Ints, order: Ints, spare: Ints) -> None:
             late -= 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(types.boolean(ty.READ_INTS, ty.READ_INTS, ty.READ_INTS, ty.INTS), cache=True, nogil=True, error_model="numpy")
 def order_rows(offsets: Ints, time: Ints, sequence: Ints, order: Ints) -> bool:
     """Write each entity's rows in the order of time and sequence, stably; return whether any two tie.
 

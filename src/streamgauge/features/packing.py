@@ -12,6 +12,7 @@ from numba import int64, njit, types, uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.features.apart import inner
 from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD
 from streamgauge.features.opcodes import FOLD_WIDTH
 
@@ -25,7 +26,7 @@ LEAST_BYTES: Final = 9
 """What each column takes beside its values: the least one, and how many bytes a value has."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _put(out: Bytes, at: int, value: int, width: int) -> int:
     rest = uint64(value)
     for i in range(width):
@@ -34,7 +35,7 @@ def _put(out: Bytes, at: int, value: int, width: int) -> int:
     return at + width
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _get(data: Bytes, at: int, width: int) -> int:
     value = uint64(0)
     for i in range(width - 1, -1, -1):
@@ -42,7 +43,7 @@ def _get(data: Bytes, at: int, width: int) -> int:
     return int64(value)  # type: ignore[return-value]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _pack(values: Ints, start: int, step: int, n: int, steps: int, out: Bytes, at: int) -> int:
     """Pack ``n`` values, each ``step`` items behind the one before, or with ``steps`` their steps; return the end."""
     least = NULL
@@ -84,7 +85,7 @@ def _pack(values: Ints, start: int, step: int, n: int, steps: int, out: Bytes, a
     return at
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _unpack(data: Bytes, at: int, n: int, steps: int, values: Ints, start: int, step: int) -> int:
     before = 0
     if steps and n:

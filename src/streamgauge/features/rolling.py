@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.events import array_types as ty
 from streamgauge.features import rolling_plan as rp
 from streamgauge.features.kernel_rolling import roll_distinct, roll_extremes, roll_newest, roll_oldest
 from streamgauge.features.kernel_rolling_entries import by_moment, enter, greatest_delay, leave_out
@@ -32,7 +33,12 @@ _LINE: Final = 8
 _SAFE: Final = 2.0**62
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(
+    ty.NONE(ty.READ_INTS, ty.READ_INTS, ty.READ_INTS, ty.READ_FLAGS, ty.READ_INTS, ty.READ_INTS, ty.FLAGS),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
 def find_rolling(
     offsets: Ints,
     event: Ints,
@@ -430,3 +436,34 @@ def _roll_entity(
         for span in range(len(spans)):
             lows[span, 0] = lows[span, last - first]
         finish_items(items, work, time[:n], values, entries, t, first, last, results, aggregates)
+
+
+# Here, where all that it calls is defined.
+roll.compile(
+    ty.NONE(
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_WORDS2,
+        ty.READ_INTS2,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.INT,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.INT,
+        ty.INT,
+        ty.INT,
+        ty.FLAGS,
+        ty.FLOATS2,
+    )
+)
+roll.disable_compile()

@@ -7,7 +7,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
-from streamgauge.features.kernel import evaluate_stream
+from streamgauge.events import array_types as ty
+from streamgauge.features.kernel import evaluate_stream_apart
 
 Ints = NDArray[np.int64]
 
@@ -25,7 +26,37 @@ def _place(ranks: Ints, n: int, rank: int) -> int:
     return low
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    ty.NONE(
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_FLAGS,
+        ty.READ_WORDS2,
+        ty.READ_INTS2,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.READ_INTS,
+        ty.INT,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.READ_INTS2,
+        ty.INTS,
+        ty.FLOATS2,
+    ),
+    cache=True,
+    nogil=True,
+)
 def sweep(
     entities: Ints,
     offsets: Ints,
@@ -147,7 +178,7 @@ def sweep(
                 observed = current[newest[moment_key[moment]]]
                 if observed >= 0:
                     skip = _place(at_rank, n, rank[observed])
-            evaluate_stream(
+            evaluate_stream_apart(
                 at_time,
                 at_mask,
                 at_cols,

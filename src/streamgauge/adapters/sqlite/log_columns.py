@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from streamgauge.adapters.sqlite.log_rows import damaged
+from streamgauge.events import array_types as ty
 from streamgauge.events.batch import NOTHING, NUMBERS, RecordBatch
 from streamgauge.events.cells import Bytes, Cells, Ints
 from streamgauge.features.ordering import group_rows
@@ -214,7 +215,7 @@ def _sound(entity: _Plain, body: _Plain, tables: Ints, row: int, position: int) 
     return bool(body[0][start] == 0x9C)  # noqa: PLR2004 - an array of twelve
 
 
-@njit(cache=True, nogil=True)
+@njit(ty.INT(ty.READ_CELLS, ty.READ_CELLS, ty.READ_INTS2, ty.INTS2, ty.INTS2), cache=True, nogil=True)
 def _decode(entity: _Plain, body: _Plain, tables: Ints, numbers: Ints, places: Ints) -> int:
     """Fill columns from bodies; return the first row that is not what was written, or -1."""
     data = body[0]

@@ -143,9 +143,12 @@ def _train_when_told(place: Place, project: ProjectSpec, names: list[str]) -> No
     """
     import sys
 
+    from streamgauge.app.compiling import compile_kernels
     from streamgauge.app.demo.warming import warm_up
+    from streamgauge.app.project import quiet
     from streamgauge.app.training import train as train_now
 
+    compile_kernels(quiet, from_end=True)
     warm_up(project)
     sys.stdin.readline()
     runs = train_now(place, project, names, lambda *step: show_json_line({"progress": step}))

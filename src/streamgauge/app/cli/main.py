@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _INTERRUPTED = 130
+_UNKEPT = "cannot cache function"  # so Numba begins, where neither the package nor the user's cache can be written
 
 
 class Commands(TyperGroup):
@@ -45,6 +46,10 @@ class Commands(TyperGroup):
                 raise
             place = f"{error.filename}: " if error.filename else ""
             _refuse(f"{place}{error.strerror or error}. Check the path, its permissions and the space on the disk.")
+        except RuntimeError as error:
+            if not str(error).startswith(_UNKEPT):
+                raise
+            _refuse("Compiled kernels cannot be kept. Set NUMBA_CACHE_DIR to a directory that can be written.")
         except KeyboardInterrupt as error:
             raise typer.Exit(_INTERRUPTED) from error
 

@@ -35,7 +35,11 @@ def run(
     With more than one worker, processes of their own answer requests. The first start creates an admin key and prints
     it this once. With --json, one line with url and key is printed when requests are answered.
     """
+    from streamgauge.app.compiling import compile_kernels
+
     place = _with_address(find(project), host, port)
+    with Progress() as progress:
+        compile_kernels(progress)
 
     def started(url: str) -> None:
         key = _first_key(place) if place.settings.api.keys else None

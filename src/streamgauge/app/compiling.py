@@ -1,0 +1,168 @@
+"""Compiling ahead: each kernel once, before anything waits for it, however many processes begin at a time.
+
+A kernel is compiled where its module is first imported after an installation, and kept on the disk from then on.
+Numba keeps it where NUMBA_CACHE_DIR says, else beside the module, else in the user's cache.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib
+import os
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from platform import machine, python_version
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+PACKAGE: Final = Path(__file__).parents[1]
+WHAT: Final = "compiling kernels, once after an installation"
+_PAUSE_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Kernels that one process compiles in one go.
+
+    Attributes:
+        module: Which module holds them.
+        needs: The modules of other parts that it imports.
+    """
+
+    module: str
+    needs: tuple[str, ...] = ()
+
+
+_KERNEL: Final = "streamgauge.features.kernel"
+_EVALUATING: Final = "streamgauge.features.evaluating"
+_PACKING: Final = "streamgauge.features.packing"
+_CONDITIONS: Final = "streamgauge.features.conditions"
+_BATCH: Final = "streamgauge.events.batch"
+_ORDERING: Final = "streamgauge.features.ordering"
+
+# What one process begins with at this end, and another at that one, takes each about as long.
+PARTS: Final = (
+    Part(_KERNEL),
+    Part(_EVALUATING, (_KERNEL,)),
+    Part("streamgauge.features.sweep", (_KERNEL,)),
+    Part(_PACKING),
+    Part(_CONDITIONS),
+    Part("streamgauge.features.stored", (_KERNEL, _EVALUATING, _PACKING, _CONDITIONS)),
+    Part(_ORDERING),
+    Part(_BATCH),
+    Part("streamgauge.adapters.sqlite.log_columns", (_BATCH, _ORDERING)),
+    Part("streamgauge.features.rolling"),
+)
+
+
+def compile_kernels(progress: Callable[[str, int, int], None], *, from_end: bool = False) -> None:
+    """Import every kernel, and compile those that are not compiled yet.
+
+    Processes that do so at the same time share the work: each takes what no other has begun, and loads the rest.
+
+    Args:
+        progress: Told how many parts are done, where any is compiled.
+        from_end: Whether to begin with the last part, as a second process does well to.
+    """
+    if kernels_compiled():
+        return
+    folder = _folder()
+    share(tuple(reversed(PARTS)) if from_end else PARTS, folder, importlib.import_module, progress)
+    if folder is not None:
+        with suppress(OSError):
+            (folder / _MARK).write_text(_stamp(), encoding="ascii")
+
+
+def kernels_compiled() -> bool:
+    """Return whether every kernel of this installation has been compiled and kept."""
+    stamp = _stamp()
+    for folder in _folders():
+        with suppress(OSError):
+            if (folder / _MARK).read_text(encoding="ascii") == stamp:
+                return True
+    return False
+
+
+def kernels_kept() -> bool:
+    """Return whether there is a directory in which compiled kernels can be kept."""
+    return _folder() is not None
+
+
+def share(
+    parts: Sequence[Part],
+    folder: Path | None,
+    load: Callable[[str], object],
+    progress: Callable[[str, int, int], None],
+) -> None:
+    """Load every part, each while no other process loads it.
+
+    Args:
+        parts: In the order in which they are tried; one that another process is at comes later.
+        folder: Where the locks are; without one nothing is shared.
+        load: Imports a module.
+        progress: Told how many parts are done.
+    """
+    waiting, loaded = list(parts), set[str]()
+    while waiting:
+        progress(WHAT, len(loaded), len(parts))
+        for part in waiting:
+            with ExitStack() as locks:
+                if all(_taken(locks, folder, name) for name in (*part.needs, part.module) if name not in loaded):
+                    load(part.module)
+                    break
+        else:
+            time.sleep(_PAUSE_S)
+            continue
+        waiting.remove(part)
+        loaded.add(part.module)
+    progress(WHAT, len(parts), len(parts))
+
+
+_MARK: Final = "streamgauge-kernels"
+
+
+def _taken(locks: ExitStack, folder: Path | None, name: str) -> bool:
+    """Lock a module until the stack ends; return False where another process has it."""
+    if folder is None:
+        return True
+    file = locks.enter_context((folder / f"{_MARK}.{name}.lock").open("ab"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _folders() -> Iterator[Path]:
+    """Yield where compiled kernels may be kept, in the order in which Numba looks for a place."""
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(os.environ["NUMBA_CACHE_DIR"])
+    yield PACKAGE / "features" / "__pycache__"
+    yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numba"
+
+
+def _folder() -> Path | None:
+    """Return the first directory that can be written."""
+    for folder in _folders():
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / f"{_MARK}.lock").open("ab"):
+                return folder
+    return None
+
+
+def _stamp() -> str:
+    """Return what compiled kernels depend on: Numba looks at a module's time and size, too."""
+    facts = [python_version(), machine(), version("numba"), version("llvmlite")]
+    for module in sorted({name for part in PARTS for name in (part.module, *part.needs)}):
+        folder = PACKAGE.parent.joinpath(*module.split(".")).parent
+        for path in sorted(folder.glob("*.py")):
+            found = path.stat()
+            facts.append(f"{path.name} {found.st_mtime_ns} {found.st_size}")
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()

@@ -1,0 +1,107 @@
+"""Compiling ahead: processes share the work, and what is served later compiles nothing."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from streamgauge.app import compiling
+from streamgauge.app.compiling import PARTS, Part, compile_kernels, kernels_compiled, kernels_kept, share
+
+ALL = (Part("a"), Part("b", ("a",)), Part("c", ("a", "b")), Part("d"))
+
+
+class Loader:
+    """Loads modules slowly enough to be met by another, and notes who is at what."""
+
+    def __init__(self) -> None:
+        self.at: set[str] = set()
+        self.loaded: list[str] = []
+        self.together: list[str] = []
+        self.lock = threading.Lock()
+        self.met = threading.Barrier(2, timeout=10)
+
+    def load(self, name: str) -> None:
+        """Note it; the first two that load anything wait for each other."""
+        with self.lock:
+            if name in self.at:
+                self.together.append(name)
+            self.at.add(name)
+            first = len(self.loaded) < 2
+            self.loaded.append(name)
+        if first:
+            self.met.wait()
+        with self.lock:
+            self.at.remove(name)
+
+
+def quiet(_what: str, _done: int, _total: int) -> None:
+    """Show nothing."""
+
+
+def test_two_processes_begin_at_both_ends_and_never_compile_the_same_part_at_once(tmp_path: Path) -> None:
+    loader = Loader()
+    other = threading.Thread(target=share, args=(ALL[::-1], tmp_path, loader.load, quiet))
+    other.start()
+    share(ALL, tmp_path, loader.load, quiet)
+    other.join()
+    assert sorted(loader.loaded[:2]) == ["a", "d"]
+    assert not loader.together
+    assert sorted(loader.loaded) == sorted([part.module for part in ALL] * 2)
+
+
+def test_without_a_place_for_locks_every_part_is_loaded_in_order() -> None:
+    loaded: list[str] = []
+    share(ALL, None, loaded.append, quiet)
+    assert loaded == ["a", "b", "c", "d"]
+
+
+def test_progress_counts_the_parts(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    share(ALL, tmp_path, lambda _name: None, lambda _what, done, total: told.append((done, total)))
+    assert told[0] == (0, 4)
+    assert told[-1] == (4, 4)
+
+
+def test_what_a_part_needs_comes_before_it() -> None:
+    seen = set[str]()
+    for part in PARTS:
+        assert seen.issuperset(part.needs), part
+        seen.add(part.module)
+
+
+def test_an_installation_is_compiled_until_a_module_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compiling, "PACKAGE", tmp_path / "streamgauge")
+    for folder in ("events", "features", "adapters/sqlite"):
+        (tmp_path / "streamgauge" / folder).mkdir(parents=True)
+    module = tmp_path / "streamgauge" / "features" / "kernel.py"
+    module.write_text("one = 1\n")
+    assert not kernels_compiled()
+    compile_kernels(quiet)
+    assert kernels_compiled()
+    module.write_text("another = 2\n")
+    assert not kernels_compiled()
+
+
+def test_where_nothing_can_be_written_kernels_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setattr(compiling, "PACKAGE", blocked)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(blocked / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    assert not kernels_kept()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert kernels_kept()
+
+
+def test_a_part_compiles_no_kernel_of_another_part_that_it_does_not_need() -> None:
+    loaded = "import sys; __import__(sys.argv[1]); print(*[name for name in sys.argv[2:] if name in sys.modules])"
+    modules = [part.module for part in PARTS]
+    for part in PARTS:
+        ended = subprocess.run(
+            [sys.executable, "-c", loaded, part.module, *modules], capture_output=True, text=True, check=True
+        )
+        assert set(ended.stdout.split()) <= {part.module, *part.needs}, part
