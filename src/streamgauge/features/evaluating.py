@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamgauge.events import array_types as ty
 from streamgauge.features import kernel_tree as tree
-from streamgauge.features.apart import apart
+from streamgauge.features.apart import apart, inner
 from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMMARY, ints_at
 from streamgauge.features.kernel import evaluate_stream_apart
 from streamgauge.features.kernel_summarized import evaluate_summarized
@@ -189,7 +189,7 @@ def most_events(addresses: Ints) -> int:
     return most
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _place(time: Ints, sequence: Ints, n: int, at_time: int, at_sequence: int) -> int:
     """Return where an event belongs by event time and sequence; `TIED` where only its id could tell."""
     low, high = 0, n
@@ -204,7 +204,7 @@ def _place(time: Ints, sequence: Ints, n: int, at_time: int, at_sequence: int) -
     return low
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _insert(row: Ints, address: int, values: Ints) -> tuple[int, int]:
     """Add an event to a block that has room; return its number, or `TIED`, and the time of the oldest event."""
     words = row[R_WORDS]

@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inlined, inner
 from streamgauge.features.int128 import product, sub, wide
 from streamgauge.features.kernel_moments import keeps
 from streamgauge.features.kernel_nodes import add_to
@@ -58,7 +58,7 @@ L_NEXT: Final = 10
 LATE_WIDTH: Final = 11
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _sort(time: Ints, low: int, order: Ints, spare: Ints, starts: Ints) -> None:
     """Write a sheet's rows into ``order`` as (fraction << SHEET_BITS) + row, ascending."""
     for row in range(_ROWS):
@@ -76,7 +76,7 @@ def _sort(time: Ints, low: int, order: Ints, spare: Ints, starts: Ints) -> None:
         order[:] = spare
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _weigh_rows(time: Ints, mask: Words, cols: Ints, low: int, own: Ints, weights: Ints) -> None:
     """Write what each row of a sheet adds, int64[rows, LEVEL_SUMS]; the value before the first counts as 0."""
     kind, condition, column, threshold = own[K_KIND], own[K_CONDITION], own[K_COLUMN], own[K_THRESHOLD]
@@ -104,7 +104,7 @@ def _weigh_rows(time: Ints, mask: Words, cols: Ints, low: int, own: Ints, weight
         before = value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _sum_sheet(kind: int, order: Ints, weights: Ints, sums: Ints) -> None:
     """Write for each place in the order what the rows from there on add."""
     width = SLOPE_SUMS if kind == oc.SLOPE else LEVEL_SUMS if kind == oc.LEVEL else BELOW_SUMS
@@ -121,7 +121,7 @@ def _sum_sheet(kind: int, order: Ints, weights: Ints, sums: Ints) -> None:
         sums[place * width : (place + 1) * width] = total[:width]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def build_sheets(time: Ints, mask: Words, cols: Ints, kinds: Ints, first: int, sheets: int, memory: Ints) -> None:
     """Build the sheets [first, sheets) of a summary, where it has any kind that needs them."""
     start = memory[FRACTIONS]
@@ -142,7 +142,7 @@ def build_sheets(time: Ints, mask: Words, cols: Ints, kinds: Ints, first: int, s
                 _sum_sheet(own[K_KIND], order, weights, memory[own[K_SUMS] + low * width :])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def _weigh(kind: int, second: int, value: int, before: int, late: Ints) -> None:
     """Add one row of a level, whose fraction is greater than the moment's."""
     if kind == oc.LEVEL_BELOW:
@@ -155,7 +155,7 @@ def _weigh(kind: int, second: int, value: int, before: int, late: Ints) -> None:
     add_to(late, L_SUMS + 4, squared[0], squared[1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _late_row(time: Ints, mask: Words, cols: Ints, row: int, own: Ints, fraction: int, late: Ints) -> None:
     """Add a row."""
     value = cols[own[K_COLUMN], row]
@@ -177,7 +177,7 @@ def _late_row(time: Ints, mask: Words, cols: Ints, row: int, own: Ints, fraction
     late[L_HELD] = value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _late_sheet(sheet: int, own: Ints, fraction: int, node: Ints, memory: Ints, late: Ints) -> None:
     """Add a whole sheet, of whose rows a node tells."""
     if node[oc.COUNT] == 0:
@@ -213,7 +213,7 @@ def _late_sheet(sheet: int, own: Ints, fraction: int, node: Ints, memory: Ints, 
     late[L_HELD] = value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def add_late(
     time: Ints,
     mask: Words,
@@ -252,7 +252,7 @@ def add_late(
             row += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def late_sums(
     time: Ints,
     mask: Words,

@@ -6,11 +6,12 @@ Which rows a condition keeps is as good as random to a processor, which guesses 
 from __future__ import annotations
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inner
 from streamgauge.features.int128 import add, product
 from streamgauge.features.kernel_rows import clear_table, find_slot, select
 
@@ -18,7 +19,7 @@ Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def kept_rows(bits: Words, words: int, condition: int, low: int, high: int, kept: Ints) -> int:
     """Write the rows of [low, high) that a condition keeps, and return how many there are.
 
@@ -43,7 +44,7 @@ def kept_rows(bits: Words, words: int, condition: int, low: int, high: int, kept
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def gaps_of(time: Ints, kept: Ints, count: int, rows: Ints, at: int) -> None:
     """Write at ``rows[at:]`` what `streamgauge.features.kernel_rows.gaps` writes."""
     total = 0
@@ -64,7 +65,7 @@ def gaps_of(time: Ints, kept: Ints, count: int, rows: Ints, at: int) -> None:
     rows[at + oc.GREATEST] = greatest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def gap_median_of(time: Ints, kept: Ints, count: int, rows: Ints, at: int, free: int) -> None:
     """Write at ``rows[at:]`` what `streamgauge.features.kernel_rows.gap_median` writes."""
     for item in range(1, count):
@@ -75,7 +76,7 @@ def gap_median_of(time: Ints, kept: Ints, count: int, rows: Ints, at: int, free:
         rows[at + oc.LEAST] = select(rows, free, free + spacings, (spacings - 1) >> 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def distinct_of(values: Ints, kept: Ints, count: int, rows: Ints, at: int, free: int) -> None:
     """Write at ``rows[at:]`` what `streamgauge.features.kernel_rows.distinct` writes."""
     capacity = clear_table(rows, free, count)
@@ -91,7 +92,7 @@ def distinct_of(values: Ints, kept: Ints, count: int, rows: Ints, at: int, free:
     rows[at + oc.COUNT] = found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def top_share_of(
     cols: Ints, key_column: int, column: int, kept: Ints, count: int, rows: Ints, at: int, free: int
 ) -> None:

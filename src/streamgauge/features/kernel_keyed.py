@@ -8,17 +8,18 @@ weight is kept with its sign flipped, so that 0 is less than any, and compared w
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inlined, inner
 from streamgauge.features.kernel_ordered import R_COUNT, R_KIND, R_ROOM, R_TOTAL, R_USED
 
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _number(head: Ints, store: Ints, key: int) -> int:
     """Return the number of a key, a new one if need be; -1 where there is no room."""
     room = head[R_ROOM]
@@ -37,7 +38,7 @@ def _number(head: Ints, store: Ints, key: int) -> int:
     return number  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def count_key(head: Ints, store: Ints, key: int, weight: int, sign: int) -> bool:
     """Add a row of a key (sign 1) or take one off (sign -1); False where there is no room for the key."""
     number, room = _number(head, store, key), head[R_ROOM]
@@ -65,13 +66,13 @@ def count_key(head: Ints, store: Ints, key: int, weight: int, sign: int) -> bool
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def greatest_weight(head: Ints, store: Ints) -> int:
     """Return the greatest weight of a key, NULL where there is no key."""
     return store[4 * head[R_ROOM] + 1] ^ NULL  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def clear_keys(head: Ints, store: Ints) -> None:
     """Take out every key."""
     room, used = head[R_ROOM], head[R_USED]

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inlined, inner
 from streamgauge.features.int128 import add, mul, product, sub, wide
 from streamgauge.features.kernel_moments import keeps
 
@@ -33,7 +33,7 @@ N_ENDED: Final = 17
 _SECOND: Final = 1_000_000
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def add_to(node: Ints, at: int, high: int, low: int) -> None:
     """Add to the 128-bit sum at a column and the next."""
     total = add((node[at], node[at + 1]), (high, low))
@@ -41,7 +41,7 @@ def add_to(node: Ints, at: int, high: int, low: int) -> None:
     node[at + 1] = total[1]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def _spread(node: Ints, value: int) -> None:
     """Take a value into the least and greatest of those that held."""
     node[oc.LEAST] = value if node[N_HELD] == 0 else min(node[oc.LEAST], value)
@@ -49,7 +49,7 @@ def _spread(node: Ints, value: int) -> None:
     node[N_HELD] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def build_moments(
     time: Ints, mask: Words, cols: Ints, low: int, high: int, condition: int, column: int, node: Ints
 ) -> None:
@@ -90,7 +90,7 @@ def build_moments(
         node[oc.LAST] = cols[column, last] if column >= 0 else 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def join_moments(older: Ints, newer: Ints) -> None:
     """Add the node of newer rows to that of older ones."""
     if newer[oc.COUNT] == 0:
@@ -108,7 +108,7 @@ def join_moments(older: Ints, newer: Ints) -> None:
     older[oc.LAST] = newer[oc.LAST]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def build_gaps(time: Ints, mask: Words, low: int, high: int, condition: int, node: Ints) -> None:
     """Write the node of the spacings between rows: COUNT counts rows, SUM and the rest are of the spacings within."""
     count = 0
@@ -135,7 +135,7 @@ def build_gaps(time: Ints, mask: Words, low: int, high: int, condition: int, nod
     node[oc.LAST_TIME] = before
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def join_gaps(older: Ints, newer: Ints) -> None:
     """Add the node of newer rows to that of older ones, with the spacing between them."""
     if newer[oc.COUNT] == 0:
@@ -152,7 +152,7 @@ def join_gaps(older: Ints, newer: Ints) -> None:
     older[oc.LAST_TIME] = newer[oc.LAST_TIME]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def build_slope(
     time: Ints, mask: Words, cols: Ints, low: int, high: int, condition: int, column: int, node: Ints
 ) -> None:
@@ -171,7 +171,7 @@ def build_slope(
         add_to(node, oc.CROSS_HIGH, cross[0], cross[1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def join_slope(older: Ints, newer: Ints) -> None:
     """Add the node of newer rows to that of older ones."""
     if newer[oc.COUNT] == 0:
@@ -183,7 +183,7 @@ def join_slope(older: Ints, newer: Ints) -> None:
     add_to(older, oc.CROSS_HIGH, newer[oc.CROSS_HIGH], newer[oc.CROSS_LOW])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def _hold(node: Ints, value: int, seconds: int, squared: tuple[int, int], threshold: int, ended: int) -> None:
     """Add a value that held for so many seconds until ``ended``, ``squared`` being s'² − s²."""
     node[oc.SECONDS] += seconds
@@ -198,7 +198,7 @@ def _hold(node: Ints, value: int, seconds: int, squared: tuple[int, int], thresh
         node[N_ENDED] = ended
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _replace(node: Ints, now: int, threshold: int) -> None:
     """Let the last value end, where the next is set at another time."""
     if node[oc.COUNT] > 0 and now != node[oc.LAST_TIME]:
@@ -207,7 +207,7 @@ def _replace(node: Ints, now: int, threshold: int) -> None:
         _hold(node, node[oc.LAST], newer - older, squared, threshold, now)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def build_level(
     time: Ints, mask: Words, cols: Ints, low: int, high: int, condition: int, column: int, threshold: int, node: Ints
 ) -> None:
@@ -227,7 +227,7 @@ def build_level(
         node[oc.LAST] = value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def join_level(older: Ints, newer: Ints, threshold: int) -> None:
     """Add the node of newer rows to that of older ones, with the value that held from the one to the other."""
     if newer[oc.COUNT] == 0:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from streamgauge.features.apart import inlined, inner
 
 Ints = NDArray[np.int64]
 
@@ -42,7 +43,7 @@ R_ROOM: Final = 17
 ROLL_WIDTH: Final = 18
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def _take(head: Ints, store: Ints) -> int:
     """Return a chunk without values, -1 where there is none."""
     room = head[R_ROOM]
@@ -58,7 +59,7 @@ def _take(head: Ints, store: Ints) -> int:
     return chunk  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def _find(head: Ints, store: Ints, value: int) -> int:
     """Return the place in the directory of the first chunk whose greatest value is not less; the last if none is."""
     room = head[R_ROOM]
@@ -73,7 +74,7 @@ def _find(head: Ints, store: Ints, value: int) -> int:
     return low
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def _first_not_less(store: Ints, start: int, size: int, value: int) -> int:
     low, high = start, start + size
     while low < high:
@@ -85,7 +86,7 @@ def _first_not_less(store: Ints, start: int, size: int, value: int) -> int:
     return low
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _put_value(head: Ints, store: Ints, value: int) -> bool:
     """Add a value; False where there is no room, and nothing of the store is of any worth then."""
     room = head[R_ROOM]
@@ -120,7 +121,7 @@ def _put_value(head: Ints, store: Ints, value: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _drop_value(head: Ints, store: Ints, value: int) -> None:
     """Take out a value that is there."""
     room = head[R_ROOM]
@@ -139,7 +140,7 @@ def _drop_value(head: Ints, store: Ints, value: int) -> None:
         head[R_FREE] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def value_at(head: Ints, store: Ints, rank: int) -> int:
     """Return the value of a rank, 0 for the least."""
     room = head[R_ROOM]
@@ -150,7 +151,7 @@ def value_at(head: Ints, store: Ints, rank: int) -> int:
     return store[3 * room + store[place] * CHUNK + rank]  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def change_value(head: Ints, store: Ints, value: int, sign: int) -> bool:
     """Add a value (sign 1), or take one out (sign -1); False where there is no room."""
     if sign > 0:

@@ -12,6 +12,7 @@ from numba import int64, njit, types, uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.features.apart import inner
 from streamgauge.features.checksums import crc32, word_at
 
 Ints = NDArray[np.int64]
@@ -30,7 +31,7 @@ _SCALARS: Final = 4
 _DAMAGED: Final = -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _big_endian(data: Bytes, at: int, width: int) -> int:
     value = uint64(0)
     for i in range(width):
@@ -38,7 +39,7 @@ def _big_endian(data: Bytes, at: int, width: int) -> int:
     return int64(value)  # type: ignore[return-value]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _measure(data: Bytes, at: int, end: int) -> tuple[int, int, int]:
     """Return where the body of a MessagePack value begins, how many bytes it has and how many values follow in it.
 
@@ -72,7 +73,7 @@ def _measure(data: Bytes, at: int, end: int) -> tuple[int, int, int]:
     return at + 1 + width, 0, size if tag < 0xDE else 2 * size  # noqa: PLR2004
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _behind(data: Bytes, at: int, end: int, values: int) -> int:
     """Return where some values end that begin at a byte, -1 where they do not end before ``end``."""
     while values > 0:
@@ -84,7 +85,7 @@ def _behind(data: Bytes, at: int, end: int, values: int) -> int:
     return at
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _integer(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Return an integer or a truth, and where it ends; -1 where it is neither."""
     begin, size, _ = _measure(data, at, end)
@@ -106,7 +107,7 @@ def _integer(data: Bytes, at: int, end: int) -> tuple[int, int]:
     return value, begin + size
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _array(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Return how many values an array has and where the first begins; -1 where it is no array."""
     begin, _, more = _measure(data, at, end)
@@ -116,7 +117,7 @@ def _array(data: Bytes, at: int, end: int) -> tuple[int, int]:
     return (more, begin) if 0x90 <= tag < 0xA0 or tag in (0xDC, 0xDD) else (0, _DAMAGED)  # noqa: PLR2004
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _is(data: Bytes, at: int, other: Bytes, low: int, high: int) -> bool:
     for i in range(high - low):  # noqa: SIM110 - Numba has no generators
         if data[at + i] != other[low + i]:
@@ -124,7 +125,7 @@ def _is(data: Bytes, at: int, other: Bytes, low: int, high: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _number(data: Bytes, at: int, size: int, names: Bytes, ends: Ints) -> int:
     """Return which of the names lies at a byte, -1 for none."""
     low = 0
@@ -135,7 +136,7 @@ def _number(data: Bytes, at: int, size: int, names: Bytes, ends: Ints) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _outline(
     data: Bytes,
     address: int,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inner
 from streamgauge.features.int128 import add, mul, product, wide
 from streamgauge.features.kernel import finish_table, first_after, pass_rows, resolve
 from streamgauge.features.kernel_each import kept_steps, summarize
@@ -69,7 +70,7 @@ def reads_of(stream: BoundStream) -> Ints:
     return reads
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _total(bits: Words, words: int, condition: int, values: Ints, low: int, high: int) -> tuple[int, int]:
     """Return how many of the rows [low, high) are kept and known, and their sum."""
     count = int64(0)
@@ -97,7 +98,7 @@ def _total(bits: Words, words: int, condition: int, values: Ints, low: int, high
     return count, total  # type: ignore[return-value]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _counted(bits: Words, words: int, condition: int, low: int, high: int) -> int:
     """Return how many of the rows [low, high) are kept."""
     if condition < 0:
@@ -114,7 +115,7 @@ def _counted(bits: Words, words: int, condition: int, low: int, high: int) -> in
     return count  # type: ignore[return-value]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _ends(
     time: Ints,
     mask: Words,
@@ -144,7 +145,7 @@ def _ends(
             return
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _moments(
     time: Ints,
     mask: Words,
@@ -173,7 +174,7 @@ def _moments(
         moments(time, mask, cols, low, high, -1, condition, column, rows, at)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _each_sum(
     time: Ints,
     mask: Words,
@@ -201,7 +202,7 @@ def _each_sum(
     summarize(steps, own[oc.G_THRESHOLD], rows, at, free)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _set_rows(time: Ints, mask: Words, cols: Ints, high: int, condition: int, column: int, t: int, level: Ints) -> int:
     """Write the time, value and age in seconds of each row that sets a level, and return how many do."""
     room = time.shape[0]
@@ -215,7 +216,7 @@ def _set_rows(time: Ints, mask: Words, cols: Ints, high: int, condition: int, co
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _level(
     set_at: Ints, values: Ints, ages: Ints, low: int, high: int, held: int, width: int, reads: int, rows: Ints, at: int
 ) -> None:
@@ -257,7 +258,7 @@ def _level(
     rows[at + oc.GREATEST] = greatest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _below(
     set_at: Ints,
     values: Ints,
@@ -290,7 +291,7 @@ def _below(
     rows[at + oc.LAST_TIME] = ended
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _pass_level(
     folds: Ints, spans: Ints, own: Ints, reads: int, t: int, level: Ints, room: int, count: int, rows: Ints, at: int
 ) -> None:
@@ -313,7 +314,7 @@ def _pass_level(
         _below(level, values, ages, low, count, held, width, own[oc.G_THRESHOLD], rows, at)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _pass_kept(time: Ints, cols: Ints, own: Ints, kept: Ints, count: int, rows: Ints, at: int, free: int) -> None:
     """Write at ``rows[at:]`` a group that looks at each kept row."""
     kind, column = own[oc.G_KIND], own[oc.G_COLUMN]

@@ -10,17 +10,18 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.features.apart import inner
 
 Ints = NDArray[np.int64]
 
 _MOST: Final = 2**63 - 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def roll_extremes(
     weights: Ints,
     values: Ints,
@@ -86,7 +87,7 @@ def roll_extremes(
     state[3] = high_run
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def roll_oldest(
     weights: Ints,
     entry: Ints,
@@ -119,7 +120,7 @@ def roll_oldest(
     state[1] = seen
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def roll_newest(weights: Ints, starts: Ints, entering: Ints, lows: Ints, first: int, state: Ints, out: Ints) -> None:
     """Write the newest kept event seen at each moment, in the window where the window has any."""
     newest = state[0]
@@ -132,7 +133,7 @@ def roll_newest(weights: Ints, starts: Ints, entering: Ints, lows: Ints, first: 
     state[0] = newest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def roll_distinct(
     weights: Ints,
     values: Ints,
@@ -170,7 +171,7 @@ def roll_distinct(
     state[1] = distinct
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _slot(keys: Ints, capacity: int, key: int) -> np.int64:
     slot = int64((uint64(key) * uint64(0x9E3779B97F4A7C15)) >> uint64(32)) & (capacity - 1)
     while keys[slot] != NULL and keys[slot] != key:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from streamgauge.features.apart import inner
 
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def enter(
     order: Ints,
     row_first: Ints,
@@ -60,7 +61,7 @@ def enter(
     return by_moment(entry, count, starts, entering) if future else straight
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def leave_out(entry: Ints, rank: Ints, start: int, moment_key: Ints, prior: Ints) -> bool:
     """Write when each event enters windows that leave out the observed one: after the moments that observe it.
 
@@ -78,7 +79,7 @@ def leave_out(entry: Ints, rank: Ints, start: int, moment_key: Ints, prior: Ints
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def by_moment(entry: Ints, moments: int, starts: Ints, entering: Ints) -> bool:
     """Write the events that enter at each moment: ``entering[starts[m]:starts[m + 1]]``, in the stream's order.
 
@@ -101,7 +102,7 @@ def by_moment(entry: Ints, moments: int, starts: Ints, entering: Ints) -> bool:
     return straight
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def greatest_delay(entry: Ints, time: Ints, t: Ints) -> int:
     """Return how much older an event is at most than a moment before the one that first sees it; -1 if none is."""
     most = -1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
 from streamgauge.features import rolling_plan as rp
+from streamgauge.features.apart import inner
 from streamgauge.features.expressions import canonical
 from streamgauge.features.kernel_each import kept_steps, summarize
 from streamgauge.features.kernel_values import each_value
@@ -16,7 +16,7 @@ from streamgauge.features.kernel_values import each_value
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def roll_steps(
     time: Ints,
     values: Ints,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from streamgauge.features.apart import inner
 from streamgauge.features.int128 import add, product, sub
 from streamgauge.features.rolling_plan import COUNTS, SQUARES
 
@@ -28,7 +28,7 @@ _HIGH: Final = 2
 _LOW: Final = 3
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def run(
     level: int,
     weights: Ints,
@@ -64,7 +64,7 @@ def run(
         _accumulate(level, kept, own, sums[part])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _accumulate(level: int, weights: Ints, values: Ints, sums: Ints) -> None:
     count, total, low = 0, 0, 0
     sums[:, 0] = 0
@@ -93,7 +93,7 @@ def _accumulate(level: int, weights: Ints, values: Ints, sums: Ints) -> None:
                 sums[3, i + 1] = low
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def windows(
     level: int, sums: Ints, into: int, ends: Ints, base: int, lows: Ints, edge: int, carry: Ints, work: Ints
 ) -> None:
@@ -126,7 +126,7 @@ def windows(
                 work[part, at] = more + sums[into, part, ends[at] - base] - sums[0, part, lows[at] - edge]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def find_misses(entry: Ints, starts: Ints, entering: Ints, before: int, lows: Ints, first: int, misses: Ints) -> int:
     """Write the misses of a block of moments, and return how many.
 
@@ -158,7 +158,7 @@ def find_misses(entry: Ints, starts: Ints, entering: Ints, before: int, lows: In
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def add_misses(level: int, misses: Ints, count: int, weights: Ints, values: Ints, lacking: Ints, work: Ints) -> None:
     """Add the misses to the sums of a block of moments; ``lacking`` is int64[moments] to work in."""
     if level == WIDE:
@@ -177,7 +177,7 @@ def add_misses(level: int, misses: Ints, count: int, weights: Ints, values: Ints
                 now[at] += total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _add_wide(misses: Ints, count: int, values: Ints, moments: int, work: Ints) -> None:
     squares = (0, 0)
     found = 0

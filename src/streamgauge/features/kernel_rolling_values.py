@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.features import opcodes as oc
 from streamgauge.features import rolling_plan as rp
+from streamgauge.features.apart import inner
 from streamgauge.features.expressions import canonical
 from streamgauge.features.int128 import product, rn, wide
 from streamgauge.features.kernel_values import deviation, ratio, unit_value
@@ -20,7 +20,7 @@ _SAFE: Final = 2.0**62
 _SMALL: Final = 2**39
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def finish_items(
     items: Ints,
     work: Ints,
@@ -64,7 +64,7 @@ def finish_items(
     _write(items, begin, results, out[first:last])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _write(items: Ints, begin: int, results: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """Write the results of the items from ``begin`` on, moment by moment."""
     together = True
@@ -81,7 +81,7 @@ def _write(items: Ints, begin: int, results: NDArray[np.float64], out: NDArray[n
                 out[at, items[item, rp.I_OUT]] = results[item, at]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _begun(entry: Ints) -> int:
     """Return the first moment that sees any event."""
     least = 2**62
@@ -90,7 +90,7 @@ def _begun(entry: Ints) -> int:
     return least
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _deviations(counts: Ints, sums: Ints, scale: int, result: NDArray[np.float64]) -> None:
     """Write deviations, in 64 bits where no number of the block needs more: they are the same integers."""
     count, high, low = 0, 0, 0
@@ -110,7 +110,7 @@ def _deviations(counts: Ints, sums: Ints, scale: int, result: NDArray[np.float64
         result[at] = value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _picks(
     op: int,
     counts: Ints,

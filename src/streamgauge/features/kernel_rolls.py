@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.definitions.specs import QUANTILE_SCALE
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inner
 from streamgauge.features.kernel_keyed import clear_keys, count_key, greatest_weight
 from streamgauge.features.kernel_moments import keeps
 from streamgauge.features.kernel_ordered import (
@@ -48,7 +48,7 @@ _NEAR: Final = 64
 _PART: Final = 8
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _change_gap(head: Ints, store: Ints, time: Ints, mask: Words, row: int, low: int, high: int, sign: int) -> bool:
     """Let a row come or go among the other rows of [low, high)."""
     condition = head[R_CONDITION]
@@ -73,7 +73,7 @@ def _change_gap(head: Ints, store: Ints, time: Ints, mask: Words, row: int, low:
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _change(
     head: Ints, store: Ints, time: Ints, mask: Words, cols: Ints, row: int, low: int, high: int, sign: int
 ) -> bool:
@@ -97,7 +97,7 @@ def _change(
     return count_key(head, store, key, value, sign)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _begin(head: Ints, store: Ints, low: int) -> None:
     """Begin anew with no row."""
     if head[R_KIND] == oc.DISTINCT or head[R_KIND] == oc.TOP_SHARE:
@@ -108,7 +108,7 @@ def _begin(head: Ints, store: Ints, low: int) -> None:
     head[R_HIGH] = low
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _lose(head: Ints) -> bool:
     """Give up a pass that has no room; return False."""
     head[R_ALIVE] = 0
@@ -116,7 +116,7 @@ def _lose(head: Ints) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _move(head: Ints, store: Ints, time: Ints, mask: Words, cols: Ints, low: int, high: int) -> bool:
     """Move a pass to the rows [low, high); False where it cannot be of use."""
     far = abs(head[R_LOW] - low) + abs(head[R_HIGH] - high) > _NEAR + (high - low) // _PART
@@ -145,7 +145,7 @@ def _move(head: Ints, store: Ints, time: Ints, mask: Words, cols: Ints, low: int
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def find_roll(rolls: Ints, own: Ints, span: Ints) -> int:
     """Return where the pass that serves a group begins, -1 if none does.
 
@@ -172,7 +172,7 @@ def find_roll(rolls: Ints, own: Ints, span: Ints) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def pass_rolled(
     rolls: Ints,
     place: int,
@@ -225,7 +225,7 @@ def pass_rolled(
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def roll_changed(rolls: Ints, time: Ints, mask: Words, cols: Ints, row: int, sign: int) -> None:
     """Tell the passes of a row that was inserted (sign 1), or is going to be removed (sign -1)."""
     for number in range(rolls[0]):
@@ -250,7 +250,7 @@ def roll_changed(rolls: Ints, time: Ints, mask: Words, cols: Ints, row: int, sig
             _lose(head)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def roll_dropped(rolls: Ints, count: int) -> None:
     """Tell the passes that the oldest rows were dropped."""
     for number in range(rolls[0]):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.features.apart import inner
 from streamgauge.features.int128 import Int128, add, mul, product, sub, wide
 from streamgauge.features.kernel_moments import keeps
 from streamgauge.features.opcodes import (
@@ -21,7 +22,7 @@ from streamgauge.features.opcodes import (
 )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def gaps(
     time: NDArray[np.int64],
     mask: NDArray[np.uint64],
@@ -59,7 +60,7 @@ def gaps(
     rows[at + GREATEST] = greatest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def select(values: NDArray[np.int64], low: int, high: int, rank: int) -> int:
     """Return the value of that rank (0-based, from ``low``) of ``values[low:high]``, which it reorders."""
     target = low + rank
@@ -91,7 +92,7 @@ def select(values: NDArray[np.int64], low: int, high: int, rank: int) -> int:
     return values[target]  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def gap_median(
     time: NDArray[np.int64],
     mask: NDArray[np.uint64],
@@ -119,7 +120,7 @@ def gap_median(
         rows[at + LEAST] = select(rows, free, free + count, (count - 1) >> 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def finish_slope(
     count: int, sum_x: int, sum_y: int, sum_xy: Int128, sum_xx: Int128, rows: NDArray[np.int64], at: int
 ) -> None:
@@ -133,7 +134,7 @@ def finish_slope(
     rows[at + SQUARES_LOW] = squares[1]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def slope(
     time: NDArray[np.int64],
     mask: NDArray[np.uint64],
@@ -171,7 +172,7 @@ def slope(
     finish_slope(count, sum_x, sum_y, sum_xy, sum_xx, rows, at)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def clear_table(rows: NDArray[np.int64], free: int, events: int) -> int:
     """Clear an open-addressing table at ``rows[free:]`` for that many keys; return its capacity, a power of two."""
     capacity = 4
@@ -182,7 +183,7 @@ def clear_table(rows: NDArray[np.int64], free: int, events: int) -> int:
     return capacity
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def find_slot(rows: NDArray[np.int64], free: int, capacity: int, key: int) -> int:
     """Return where the key stands in the table, or the empty slot it belongs in."""
     slot = int(np.int64((uint64(key) * uint64(0x9E3779B97F4A7C15)) >> uint64(32))) & (capacity - 1)
@@ -191,7 +192,7 @@ def find_slot(rows: NDArray[np.int64], free: int, capacity: int, key: int) -> in
     return free + slot
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def distinct(
     mask: NDArray[np.uint64],
     cols: NDArray[np.int64],
@@ -220,7 +221,7 @@ def distinct(
     rows[at + COUNT] = count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def top_share(
     mask: NDArray[np.uint64],
     cols: NDArray[np.int64],

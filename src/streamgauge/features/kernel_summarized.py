@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from streamgauge.definitions.schema import NULL
 from streamgauge.events import array_types as ty
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inner
 from streamgauge.features.block import ints_at
 from streamgauge.features.kernel import finish_table, first_after, pass_level, pass_rows, resolve
 from streamgauge.features.kernel_aged import finish_aged
@@ -45,7 +46,7 @@ Words = NDArray[np.uint64]
 _SECOND: Final = 1_000_000
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _pass_each(
     time: Ints,
     mask: Words,
@@ -86,7 +87,7 @@ def _pass_each(
     summarize(steps, own[oc.G_THRESHOLD], rows, at, free)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _find_kind(kinds: Ints, own: Ints) -> int:
     """Return the number of the nodes that serve a group, -1 if none do."""
     kind, threshold = own[oc.G_KIND], 0
@@ -107,7 +108,7 @@ def _find_kind(kinds: Ints, own: Ints) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _scan(
     time: Ints,
     mask: Words,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.features import opcodes as oc
+from streamgauge.features.apart import inlined, inner
 from streamgauge.features.kernel_moments import keeps
 from streamgauge.features.kernel_nodes import (
     NODE_WIDTH,
@@ -65,7 +65,7 @@ FAN_BITS: Final = 4
 """A node above a block joins 16 below it."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def build_nodes(
     time: Ints, mask: Words, cols: Ints, kinds: Ints, levels: Ints, first: int, blocks: int, nodes: Ints
 ) -> None:
@@ -95,7 +95,7 @@ def build_nodes(
                     _join(kind, node, nodes[number, levels[level - 1] + below], threshold)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _build(
     kind: int,
     time: Ints,
@@ -118,7 +118,7 @@ def _build(
         build_level(time, mask, cols, low, high, condition, column, threshold, node)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _join(kind: int, older: Ints, newer: Ints, threshold: int) -> None:
     if kind == oc.MOMENTS:
         join_moments(older, newer)
@@ -130,7 +130,7 @@ def _join(kind: int, older: Ints, newer: Ints, threshold: int) -> None:
         join_level(older, newer, threshold)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def widest(levels: Ints, block: int, stop: int) -> int:
     """Return the highest level that has a node beginning at a block and ending by another."""
     level = 0
@@ -142,7 +142,7 @@ def widest(levels: Ints, block: int, stop: int) -> int:
     return level
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _join_blocks(
     kind: int, first: int, stop: int, threshold: int, nodes: Ints, levels: Ints, joined: Ints, total: Ints
 ) -> None:
@@ -168,7 +168,7 @@ def _join_blocks(
     _join(kind, total, node, threshold)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _gather_all(
     own: Ints,
     time: Ints,
@@ -199,7 +199,7 @@ def _gather_all(
         _join(kind, total, spare, threshold)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def gather(
     own: Ints,
     time: Ints,
@@ -239,7 +239,7 @@ def gather(
     _gather_all(own, time, mask, cols, low, high, nodes, levels, blocks, joined, spare, total)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _last_kept(
     mask: Words,
     cols: Ints,
@@ -274,7 +274,7 @@ def _last_kept(
     return NULL
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def carried_value(
     mask: Words,
     cols: Ints,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
+from streamgauge.features.apart import inlined, inner
 from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMMARY
 from streamgauge.features.checksums import word_at
 from streamgauge.features.opcodes import FOLD_WIDTH
@@ -20,14 +21,14 @@ _BYTE: Final = np.uint64(0xFF)
 _WORD: Final = 8
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def _distances(width: int) -> int:
     """Return the mask of a distance of so many bytes."""
     ones = ~uint64(0)
     return ones if width >= _WORD else ~(ones << uint64(8 * width))  # type: ignore[return-value]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _fits(address: int, at: int, end: int, values: int) -> bool:
     """Return whether a column of so many values ends where the state does, or before."""
     if at + LEAST_BYTES > end:
@@ -36,12 +37,12 @@ def _fits(address: int, at: int, end: int, values: int) -> bool:
     return width <= _WORD and at + LEAST_BYTES + width * values <= end  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _behind(address: int, at: int, n: int) -> int:
     return at + LEAST_BYTES + int64(word_at(address + at) & _BYTE) * n  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _values(address: int, at: int, n: int, values: Ints, step: int) -> None:
     """Write a column of values, each ``step`` items behind the one before."""
     width = int64(word_at(address + at) & _BYTE)
@@ -58,7 +59,7 @@ def _values(address: int, at: int, n: int, values: Ints, step: int) -> None:
         values[i * step] = NULL if distance == uint64(0) else int64(before + distance)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _times(address: int, at: int, n: int, values: Ints) -> int:
     """Write event times from their steps, and return where they end."""
     now = int64(word_at(address + at))
@@ -79,7 +80,7 @@ def _times(address: int, at: int, n: int, values: Ints) -> int:
     return at + LEAST_BYTES + width * (n - 1)  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def unpack_present(
     address: int, at: int, end: int, n: int, words: int, columns: int, folds: int, kept: int, block: Ints
 ) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streamgauge.definitions.schema import NULL
 from streamgauge.events import array_types as ty
 from streamgauge.features import rolling_plan as rp
+from streamgauge.features.apart import inner
 from streamgauge.features.kernel_rolling import roll_distinct, roll_extremes, roll_newest, roll_oldest
 from streamgauge.features.kernel_rolling_entries import by_moment, enter, greatest_delay, leave_out
 from streamgauge.features.kernel_rolling_steps import roll_steps
@@ -182,7 +183,7 @@ def roll(
         )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _values_of(
     keys: Ints,
     mask: NDArray[np.uint64],
@@ -220,7 +221,7 @@ def _values_of(
                 levels[key] = WIDE
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _begin(passes: Ints, events: int, limit: int, store: Ints, state: Ints, steps: Ints) -> None:
     """Clear what passes keep from moment to moment."""
     state[:] = 0
@@ -237,7 +238,7 @@ def _begin(passes: Ints, events: int, limit: int, store: Ints, state: Ints, step
             steps[number] = 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _lows(time: Ints, t: Ints, width: int, lows: Ints) -> None:
     """Write after the first item, which is given, the oldest event in a window of that width at each moment.
 
@@ -259,7 +260,7 @@ def _lows(time: Ints, t: Ints, width: int, lows: Ints) -> None:
         lows[moment + 1] = low
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _sum_windows(
     level: int,
     key: int,
@@ -298,7 +299,7 @@ def _sum_windows(
     windows(level, sums[place], into, begins[first + 1 : first + len(edges) + 1], before, edges, low, carry, work)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _roll_entity(
     time: Ints,
     events: tuple[Ints, Ints, Ints],
