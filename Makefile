@@ -77,7 +77,8 @@ soak: dev-venv ## Run a million events in trouble through every host, and compar
 
 .PHONY: gate
 gate: dev-venv ## Compare every host with the oracle on thousands of random streams (make test does so on dozens)
-	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist load --hypothesis-profile=soak tests/properties/test_gate.py $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist load --hypothesis-profile=soak tests/properties/test_gate.py \
+		tests/properties/test_role_hosts.py $(ARGS)
 
 .PHONY: fuzz
 fuzz: dev-venv ## Send thousands of broken bodies to the API and to the door of the log (make test sends hundreds)

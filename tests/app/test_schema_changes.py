@@ -125,6 +125,7 @@ def test_drift_is_counted_over_restarts_and_said_once(place: Place, caplog: pyte
     bad: list[dict[str, object]] = [
         {**EVENT, "ammount": 5},
         {**EVENT, "amount": [1]},
+        {**EVENT, "amount": "2.555"},
         {**EVENT, "kind": "z"},
         {**EVENT, "at": "yesterday"},
     ]
@@ -141,6 +142,7 @@ def test_drift_is_counted_over_restarts_and_said_once(place: Place, caplog: pyte
     assert found == {
         ("ammount", "new_field"): ("quarantined", 3, "integer"),
         ("amount", "changed_type"): ("quarantined", 1, "array"),
+        ("amount", "more_decimals"): ("quarantined", 1, "string"),
         ("kind", "new_level"): ("quarantined", 1, "string"),
         ("at", "changed_type"): ("quarantined", 1, "string"),
         ("amount", "missing_field"): ("quarantined", 1, "absent"),

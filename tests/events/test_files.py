@@ -34,7 +34,7 @@ def test_a_file_is_read_in_its_order_with_each_bad_row_named(tmp_path: Path, suf
     assert sum(batch.rows for batch in batches) == 50
     assert [r.event_id for b in batches for r in b.records] == [f"m-{i}" for i in range(50) if i not in {7, 31}]
     refused = [row for batch in batches for row in batch.refused]
-    assert [(row.row, row.refusal.reason) for row in refused] == [(8, "wrong_type"), (32, "unknown_level")]
+    assert [(row.row, row.refusal.reason) for row in refused] == [(8, "too_precise"), (32, "unknown_level")]
     assert '"1.234"' in refused[0].body
     assert {r.declared_known_at for b in batches for r in b.records} == {1714555800000000}
 

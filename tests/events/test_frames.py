@@ -171,11 +171,12 @@ def test_a_frame_of_decimals_says_of_each_row_what_the_row_alone_says(values: li
 
 
 def test_rejected_rows_are_numbered_and_the_others_accepted() -> None:
-    result = validate_frame(movements(4, amount=["1", "x", "2", None]), MOVEMENT)
+    result = validate_frame(movements(5, amount=["1", "x", "2", None, "2.555"]), MOVEMENT)
     assert [record.event_id for record in result.records] == ["m-0", "m-2"]
     assert [(row, error.reason, error.field) for row, error in result.rejected] == [
         (1, "wrong_type", "amount"),
         (3, "missing_field", "amount"),
+        (4, "too_precise", "amount"),
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from streamgauge.definitions.schema import NULL, FieldSpec, StreamSpec
 from streamgauge.events.record import DELETE, Record
@@ -28,6 +29,19 @@ class Cut:
         if self.known is None:
             return record.position <= self.position
         return (record.known_at, record.position) <= (self.known, self.position)
+
+
+class Asked(Protocol):
+    """A row that is asked for: of whom, as of when, knowing what, with which event observed."""
+
+    @property
+    def entity(self) -> str: ...
+    @property
+    def t(self) -> int: ...
+    @property
+    def cut(self) -> Cut: ...
+    @property
+    def observed(self) -> tuple[str, str] | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from msgspec import structs
 from streamgauge.definitions.schema import StreamSpec
 from streamgauge.definitions.specs import FeatureSpec, Tree
 from streamgauge.events.record import Record
-from tests.oracles.events import Cut, Schemas, Seen, see
+from tests.oracles.events import Asked, Cut, Schemas, Seen, see
 from tests.oracles.plain import aggregate, finite, operate
 
 
@@ -66,6 +66,21 @@ def observe(
         if own.imported:
             cut = Cut(own.position if role == next(iter(told.ids)) else -1, own.known_at)
         seen[role] = see(entities[key], schemas, streams, t, cut, event)
+    return [_evaluate(feature.expression, seen, streams) for feature in features]
+
+
+def values_of_roles(
+    moments: Mapping[str, Asked],
+    entities: Mapping[str, Sequence[Record]],
+    features: Sequence[FeatureSpec],
+    streams: Mapping[str, StreamSpec],
+    schemas: Schemas,
+) -> list[float | None]:
+    """Return features over what is asked for of each role, whose entities' records are given by key."""
+    seen = {
+        role: see(entities.get(one.entity, []), schemas, streams, one.t, one.cut, one.observed)
+        for role, one in moments.items()
+    }
     return [_evaluate(feature.expression, seen, streams) for feature in features]
 
 

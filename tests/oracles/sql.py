@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 import duckdb
 import pyarrow as pa
@@ -23,24 +23,11 @@ from streamgauge.features.sql import FeatureQuery, aggregates_of, feature_query
 from streamgauge.features.sql_live import live_events
 from streamgauge.features.sql_rows import Finish
 from streamgauge.features.sql_terms import MACROS, quoted, text
-from tests.oracles.events import Cut, Schemas
+from tests.oracles.events import Asked, Schemas
 from tests.oracles.plain import finite, operate
 
 DAY_SECONDS = 86_400.0
 MOMENTS = "moments AS (SELECT * FROM asked)"
-
-
-class Asked(Protocol):
-    """A row that is asked for: of whom, as of when, knowing what, with which event observed."""
-
-    @property
-    def entity(self) -> str: ...
-    @property
-    def t(self) -> int: ...
-    @property
-    def cut(self) -> Cut: ...
-    @property
-    def observed(self) -> tuple[str, str] | None: ...
 
 
 class Pair(NamedTuple):

@@ -14,6 +14,7 @@ The owner is closed and opened, imports reach back, and batches and caches are o
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -44,9 +46,7 @@ from tests.properties.gate import bits
 from tests.properties.streams import Moment
 from tests.properties.troubled import DAY, HOUR, START, Troubled, sent
 
-LAW = Path(__file__).parent / "law"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MODELS = ("watch", "answer")
 OF_ONE_ENTITY = 4
 Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -56,26 +56,66 @@ def quiet(_what: str, _done: int, _total: int) -> None:
     """Show no progress."""
 
 
-def train(root: Path) -> None:
-    """Make a project directory at `root` with both models of the law's project trained."""
-    shutil.copytree(LAW, root, ignore=shutil.ignore_patterns("__pycache__"))
-    past = Troubled(0, 60)
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A project whose hosts are compared.
+
+    Attributes:
+        files: Its project file and settings.
+        models: Its models.
+        past: What they are trained on: streams, and how many events of each.
+        source: Where its events come from.
+    """
+
+    files: Path
+    models: tuple[str, ...]
+    past: tuple[tuple[str, int], ...]
+    source: Callable[[int, int], Troubled]
+
+
+ACCOUNTS = Law(
+    Path(__file__).parent / "law", ("watch", "answer"), (("Move", 2_000), ("Ask", 1_500), ("Bad", 250)), Troubled
+)
+
+
+def train(root: Path, law: Law = ACCOUNTS) -> None:
+    """Make a project directory at `root` with the models of a law's project trained."""
+    shutil.copytree(law.files, root, ignore=shutil.ignore_patterns("__pycache__"))
+    past = law.source(0, 60)
     with Owner.open(find_place(root), clock=FixedClock(START)) as owner:
-        for stream, events in (("Move", 2_000), ("Ask", 1_500), ("Bad", 250)):
+        for stream, events in law.past:
             owner.import_frame(past.history(stream, events, 400 * DAY), stream, known_at="known_at")
-        train_models(owner.project, MODELS, owner.log, owner.registry, workers=1, progress=quiet)
+        train_models(owner.project, law.models, owner.log, owner.registry, workers=1, progress=quiet)
 
 
-def untouched(trained: Path, root: Path, settings: str = "") -> Place:
+def train_once(base: Path, worker: str, law: Law = ACCOUNTS) -> Path:
+    """Return a project directory with the models of a law's project, trained once however many processes test.
+
+    Args:
+        base: This process's folder of temporary files.
+        worker: The name of the process, "master" if there is but one.
+        law: The law.
+    """
+    shared = base if worker == "master" else base.parent
+    root = shared / law.files.name
+    with (shared / f"{root.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            train(shared / f"{root.name}.new", law)
+            (shared / f"{root.name}.new").rename(root)
+    return root
+
+
+def untouched(trained: Path, root: Path, settings: str = "", law: Law = ACCOUNTS) -> Place:
     """Return a project directory at `root` with the trained models, and no event."""
-    shutil.copytree(LAW, root, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(law.files, root, ignore=shutil.ignore_patterns("__pycache__"))
     kept = find_place(trained)
     place = find_place(root)
     place.data.mkdir(parents=True)
     for name in ("models", "registry"):
         if (kept.data / name).exists():
             shutil.copytree(kept.data / name, place.data / name)
-    (root / "streamgauge.toml").write_text((LAW / "streamgauge.toml").read_text() + settings)
+    (root / "streamgauge.toml").write_text((law.files / "streamgauge.toml").read_text() + settings)
     return find_place(root)
 
 
@@ -105,6 +145,7 @@ class Run:
         reads: What was read over HTTP.
         decided: How many decisions were made.
         restart_share: The share of troubles that are restarts.
+        decided_share: The share of batches of which one event is decided.
     """
 
     place: Place
@@ -118,6 +159,7 @@ class Run:
     reads: list[Read] = field(default_factory=list)
     decided: int = 0
     restart_share: float = 0.15
+    decided_share: float = 0.3
     _owner: Owner | None = None
     _seen: int = 0
 
@@ -160,8 +202,8 @@ class Run:
 
     def _take(self, batch: list[dict[str, Any]]) -> None:
         flat = sent(batch)
-        decided = [event for event in flat if event["stream"] == "Ask" and "op" not in event][:1]
-        if decided and self._draw.random() < 0.3:
+        decided = [event for event in flat if event["stream"] == self.source.DECIDED and "op" not in event][:1]
+        if decided and self._draw.random() < self.decided_share:
             flat.remove(decided[0])
             number = len(self.scores) + self.decided
             answer = self.ask("POST", "/v1/decisions", {"decision_id": f"d{number}", "event": decided[0]})
@@ -179,24 +221,28 @@ class Run:
             self._open()
             self.restarts += 1
         elif chance < self.restart_share + 0.1:
-            stream = str(self._draw.choice(["Move", "Move", "Ask"]))
+            stream = str(self._draw.choice(self.source.REACHING))
             frame = self.source.history(stream, int(self._draw.integers(1, 40)), 60 * DAY)
             self.owner.import_frame(frame, stream, known_at="known_at")
             self.imports += 1
         else:
             if chance < 0.5:
                 self.clock.advance(int(self._draw.integers(0, 40)) * DAY // 4 + int(self._draw.choice((0, 1, HOUR))))
-            self.read(self.source.account())
+            self.read(self.source.entity())
             self.clock.set(self.source.now)
 
     def read(self, entity: str) -> None:
         """Read an entity's features over HTTP."""
-        answer = self.ask("GET", f"/v1/entities/{entity}/features?model=watch")
+        answer = self.ask("GET", self.features_of(entity))
         if answer.status_code == 404:
             return
         assert answer.status_code == 200, answer.text
         found = answer.json()
         self.reads.append(Read(entity, micros(found["as_of"]), found["position"], found["features"]))
+
+    def features_of(self, entity: str) -> str:
+        """Return where an entity's features are read."""
+        return f"/v1/entities/{quote(entity, safe='')}/features?model={self.source.READ}"
 
     def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """Ask the application, in this process, as a client does."""
@@ -226,19 +272,19 @@ def compare(run: Run, *, sample: int, progress: Progress = quiet) -> Counter[str
         AssertionError: A value differs.
     """
     counts: Counter[str] = Counter()
-    live = {name: run.owner.live.models[name] for name in MODELS}
+    live = run.owner.live.models
     rows: dict[str, Floats] = {}
     moments: dict[str, list[Moment]] = {}
     for name, model in live.items():
         scores = [score for score in run.scores.values() if score.model == name]
         moments[name] = [_moment(score, model) for score in scores]
         rows[name] = _backfilled(run, model, moments[name], progress)
-        _compare_scores(scores, model, rows[name])
+        compare_scores(scores, model, rows[name])
         counts[f"engine: scores of {name}"] = len(scores)
     watch = live["watch"]
     read = [Moment(f"account:{one.entity}", one.t, Cut(one.position)) for one in run.reads]
     counts["api: features"] = _compare_reads(run.reads, watch, _backfilled(run, watch, read, progress))
-    counts["replay: features"] = _compare_replay(run, sample)
+    counts["replay: features"] = compare_replay(run, sample)
     verified = run.owner.verify(progress)
     assert (verified.mismatch, verified.chain, verified.match) == (0, "intact", verified.checked), verified
     counts["verify: decisions"] = verified.checked
@@ -271,7 +317,7 @@ def _backfilled(run: Run, model: LiveModel, moments: Sequence[Moment], progress:
     return backfill(run.owner.log, model.bound, requests, workers=2, progress=told)
 
 
-def _compare_scores(scores: Sequence[PublishedScore], model: LiveModel, rows: Floats) -> None:
+def compare_scores(scores: Sequence[PublishedScore], model: LiveModel, rows: Floats) -> None:
     if not scores:
         return
     again = model.scorer.score_many(model.inputs(rows))
@@ -287,23 +333,24 @@ def _compare_reads(reads: Sequence[Read], model: LiveModel, rows: Floats) -> int
     for one, row in zip(reads, rows, strict=True):
         for name, value in zip(program.names, row.tolist(), strict=True):
             if name in one.values:
-                told = _code(one.values[name], levels.get(name))
+                told = code(one.values[name], levels.get(name))
                 assert bits(told) == bits(value), f"{name} of {one}: backfilled {value!r}"
                 compared += 1
     return compared
 
 
-def _code(value: float | str | None, levels: tuple[str, ...] | None) -> float | None:
+def code(value: float | str | None, levels: tuple[str, ...] | None) -> float | None:
     if not isinstance(value, str):
         return value
     return float(levels.index(value)) if levels else open_code(value)
 
 
-def _compare_replay(run: Run, sample: int) -> int:
+def compare_replay(run: Run, sample: int) -> int:
     compared = 0
     for one in run.reads[:: max(len(run.reads) // sample, 1)]:
-        path = f"/v1/entities/{one.entity}/features?model=watch&as_of={one.t}&position={one.position}"
-        again = run.ask("GET", path).json()["features"]
+        again = run.ask("GET", f"{run.features_of(one.entity)}&as_of={one.t}&position={one.position}").json()[
+            "features"
+        ]
         assert again == one.values, f"replayed {again}, answered {one}"
         compared += len(again)
     return compared

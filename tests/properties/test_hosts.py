@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.properties.hosts import Run, compare, train, untouched
+from tests.properties.hosts import Run, compare, train_once, untouched
 from tests.properties.troubled import Troubled
 
 EVENTS = 400
@@ -25,15 +24,7 @@ SETTINGS = (
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The law's project with its models; trained once, however many processes test."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    root = shared / "law"
-    with (shared / "law.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not root.exists():
-            train(shared / "law.new")
-            (shared / "law.new").rename(root)
-    return root
+    return train_once(tmp_path_factory.getbasetemp(), worker_id)
 
 
 @pytest.mark.parametrize(("seed", "settings"), list(enumerate(SETTINGS)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -41,7 +41,16 @@ class Troubled:
         seed: The seed; equal seeds give equal streams.
         entities: How many accounts there are.
         now: The present moment, µs.
+        IDS: The fields with entities' ids.
+        DECIDED: The stream whose events are decided.
+        REACHING: The streams that imports are of, the frequent one more often.
+        READ: The model whose features are read.
     """
+
+    IDS: ClassVar[tuple[str, ...]] = ("account",)
+    DECIDED: ClassVar = "Ask"
+    REACHING: ClassVar[tuple[str, ...]] = ("Move", "Move", "Ask")
+    READ: ClassVar = "watch"
 
     seed: int
     entities: int
@@ -74,8 +83,12 @@ class Troubled:
         )
         return frame.with_columns(pl.from_epoch("known_at", "us").dt.replace_time_zone("UTC"))
 
-    def account(self) -> str:
-        """Return the account of an event: one of them is hot."""
+    def entity(self) -> str:
+        """Return an entity as a read names it."""
+        return self.id_of("account")
+
+    def id_of(self, _role: str) -> str:
+        """Return an entity's id for an event: one of them is hot."""
         if self._draw.random() < 0.25:
             return "hot"
         return f"a{int(self._draw.integers(self.entities)):06d}"
@@ -106,7 +119,8 @@ class Troubled:
 
     def _new(self, stream: str, at: int) -> Flat:
         self._made += 1
-        event = {"stream": stream, "id": f"e{self._made}", "account": self.account(), "_at": at, "at": format_time(at)}
+        ids = {role: self.id_of(role) for role in self.IDS}
+        event = {"stream": stream, "id": f"e{self._made}", **ids, "_at": at, "at": format_time(at)}
         if self._draw.random() < 0.1:
             event["sequence"] = int(self._draw.integers(-1, 3))
         if self._draw.random() < 0.03:
@@ -129,7 +143,7 @@ class Troubled:
     def _again(self, event: Flat, chance: float) -> Flat:
         """Return an earlier event once more: the same, corrected, deleted, in conflict, or moved in time."""
         bare: Flat = {
-            name: event[name] for name in ("stream", "id", "account", "_at", "at", "sequence") if name in event
+            name: event[name] for name in ("stream", "id", *self.IDS, "_at", "at", "sequence") if name in event
         }
         revision = int(event.get("revision", 0))
         if chance < 0.88:

@@ -28,6 +28,7 @@ KINDS: Final = {
     "missing_field": "missing_field",
     "wrong_type": "changed_type",
     "bad_time": "changed_type",
+    "too_precise": "more_decimals",
     "unknown_level": "new_level",
 }
 """What a refusal says of the schema, by its reason."""
@@ -36,6 +37,7 @@ _SAID: Final = {
     "new_field": "has a field that is not declared",
     "missing_field": "comes without a field that it must have",
     "changed_type": "has a field of another type than declared",
+    "more_decimals": "has a number with more decimals than declared",
     "new_level": "has a level that is not declared",
 }
 _NEXT: Final = {

@@ -29,7 +29,7 @@ class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         stream: The stream.
         field: The field; ``…`` for those beyond the first 200 of a stream.
-        kind: ``new_field``, ``missing_field``, ``changed_type`` or ``new_level``.
+        kind: ``new_field``, ``missing_field``, ``changed_type``, ``more_decimals`` or ``new_level``.
         outcome: ``quarantined``, ``ignored`` or ``kept``.
         events: In how many events.
         first_seen: When first.

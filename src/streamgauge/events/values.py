@@ -75,7 +75,7 @@ def parse_decimal(value: object, spec: FieldSpec, place: str = "") -> int:
         place: How messages name the field; its name if empty.
 
     Raises:
-        EventRejected: It is no number (``wrong_type``), too precise (``wrong_type``), or ``out_of_range``.
+        EventRejected: It is no number (``wrong_type``), has more decimals (``too_precise``), or is ``out_of_range``.
 
     >>> from streamgauge.definitions.schema import FieldKind, FieldSpec
     >>> parse_decimal("-12.50", FieldSpec("amount", FieldKind.MONEY, decimals=2))
@@ -121,7 +121,7 @@ def _units_of_text(text: str, spec: FieldSpec, place: str, value: object) -> int
                 raise EventRejected(
                     f"{place} is {shown(value)}, which has more than {spec.decimals} decimals. "
                     "Round it before sending it, or declare the field with round=True.",
-                    reason="wrong_type",
+                    reason="too_precise",
                     field=spec.name,
                 )
             half = power // 2

@@ -26,8 +26,8 @@ class Quarantined:
         stream: The stream's name, or an empty string where the event names none.
         entity: The entity key, or an empty string.
         event_id: The event's id, or an empty string.
-        reason: Machine-readable: ``unknown_stream missing_field unknown_field wrong_type out_of_range unknown_level
-            bad_time too_late too_early bad_revision conflict identity_changed malformed``.
+        reason: Machine-readable: ``unknown_stream missing_field unknown_field wrong_type too_precise out_of_range
+            unknown_level bad_time too_late too_early bad_revision conflict identity_changed malformed``.
         detail: The sentence for a person.
         body: The event as it came, JSON text; bounded in length, see ``whole``.
         at: When it was refused, µs.
