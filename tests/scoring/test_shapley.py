@@ -57,6 +57,28 @@ def enumerated(ensemble: Ensemble, row: Any) -> Any:
     return phi / trees.divisor
 
 
+@pytest.mark.parametrize("kind", ["boosting", "bushes", "forest"])
+@pytest.mark.parametrize("count", [1, 4, 5, 7, 8, 12, 16, 21])
+def test_a_row_has_the_same_values_bit_for_bit_whatever_rows_are_beside_it(kind: str, count: int) -> None:
+    X, bad = portfolio(400, 3)
+    categorical = [j for j in range(X.shape[1]) if CATEGORICAL[j]]
+    estimator = {
+        "boosting": HistGradientBoostingClassifier(
+            max_iter=20, max_leaf_nodes=31, min_samples_leaf=3, early_stopping=False, categorical_features=categorical
+        ),
+        "bushes": HistGradientBoostingClassifier(
+            max_iter=20, max_depth=3, min_samples_leaf=3, early_stopping=False, categorical_features=categorical
+        ),
+        "forest": RandomForestClassifier(3, min_samples_leaf=2, max_depth=14, random_state=0),
+    }[kind]
+    codes = X if kind != "forest" else np.nan_to_num(X)
+    shapley = Shapley(from_sklearn(estimator.fit(codes, bad)))
+    rows = X[np.random.default_rng(count).permutation(len(X))[:count]]
+    rows[count // 2] = np.nan
+    alone = np.concatenate([shapley.values(row.reshape(1, -1)) for row in rows])
+    assert shapley.values(rows).tobytes() == alone.tobytes()
+
+
 @pytest.mark.parametrize("kind", ["boosting", "forest"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_values_equal_the_enumeration_of_all_subsets(kind: str, seed: int) -> None:

@@ -21,7 +21,7 @@ _RECENT = 5_000
 class Publisher:
     """The newest applied position, scores as they are made, and freshness.
 
-    Written by the applying thread alone; read by any.
+    Written by who applies, one at a time; read by any thread.
 
     Attributes:
         position: The newest applied position.
@@ -78,7 +78,7 @@ class Publisher:
         return future
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call a function, on the applying thread, after every batch; return what ends that."""
+        """Call a function, on the thread that applies, after every batch; return what ends that."""
         number = next(self._numbers)
         with self._lock:
             self._listeners[number] = listener

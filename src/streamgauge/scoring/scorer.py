@@ -14,6 +14,7 @@ from streamgauge.scoring.ensemble import Floats, as_rows
 from streamgauge.scoring.inference import OnnxModel
 from streamgauge.scoring.reasons import Baseline, Reason, groups_of, nearest_below, principal_reasons
 from streamgauge.scoring.shapley import Shapley
+from streamgauge.scoring.shapley_lanes import LANES
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class Scorer:
         return groups_of(self.artefact.reasons)
 
     def warm(self) -> None:
-        """Prepare explanations now, not in the first decision."""
-        self.explain(np.full((1, len(self.artefact.features)), np.nan))
+        """Prepare explanations now, of one row and of many, not in the first decisions."""
+        for rows in (1, LANES):
+            self.explain(np.full((rows, len(self.artefact.features)), np.nan))
 
     @property
     def base(self) -> float:

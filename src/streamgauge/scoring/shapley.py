@@ -31,6 +31,7 @@ from streamgauge.scoring.ensemble import (
     linear_terms,
     rounded,
 )
+from streamgauge.scoring.shapley_lanes import DEEPEST, LANES, WORTH_LANES, lanes_kernel
 
 _Kernel: TypeAlias = Callable[..., None]
 
@@ -98,7 +99,7 @@ class Shapley:
             case Trees() as trees:
                 compared = rounded(rows, trees)
                 for paths in self._paths:
-                    _run(paths, trees.words, compared, phi)
+                    _run_all(paths, trees.words, compared, phi)
                 if trees.divisor != 1.0:
                     phi /= trees.divisor
             case Linear() as linear:
@@ -229,9 +230,28 @@ def _quadrature(size: int) -> tuple[Floats, Floats]:
     return (nodes + 1.0) / 2.0, weights / 2.0
 
 
-def _run(paths: _Paths, words: Words, rows: Floats, phi: Floats) -> None:
+def _run_all(paths: _Paths, words: Words, rows: Floats, phi: Floats) -> None:
+    """Price rows in lanes, and one by one where few are left over or the trees are too deep for it."""
+    if paths.size > DEEPEST:
+        _run(_kernel(paths.size), paths, words, rows, phi)
+        return
+    behind = len(rows) % LANES
+    whole = len(rows) - behind
+    if whole:
+        _run(lanes_kernel(paths.size), paths, words, rows[:whole], phi[:whole])
+    if behind >= WORTH_LANES:
+        padded, priced = np.zeros((2, LANES, rows.shape[1]))
+        padded[:behind] = rows[whole:]
+        priced[:behind] = phi[whole:]
+        _run(lanes_kernel(paths.size), paths, words, padded, priced)
+        phi[whole:] = priced[:behind]
+    elif behind:
+        _run(_kernel(paths.size), paths, words, rows[whole:], phi[whole:])
+
+
+def _run(kernel: _Kernel, paths: _Paths, words: Words, rows: Floats, phi: Floats) -> None:
     t, w = _quadrature(paths.size)
-    _kernel(paths.size)(
+    kernel(
         rows,
         t,
         w,

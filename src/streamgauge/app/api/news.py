@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ScoreNews:
-    """Between the applying thread, which publishes, and the event loop, on which scores are streamed."""
+    """Between whatever thread applies and publishes, and the event loop, on which scores are streamed."""
 
     def __init__(self, publisher: Publisher) -> None:
         """Follow nothing yet."""
