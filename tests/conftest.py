@@ -2,6 +2,8 @@
 
 from hypothesis import settings
 
+from streamgauge.app.compiling import compile_kernels
+
 # For nights: make soak, make fuzz.
 settings.register_profile("soak", deadline=None, print_blob=True, max_examples=5_000)
 
@@ -11,3 +13,8 @@ settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=2
 if settings.get_current_profile_name() == "default":
     settings.register_profile("here", deadline=None, print_blob=True)
     settings.load_profile("here")
+
+
+def pytest_sessionstart() -> None:
+    """Compile what is not compiled yet, or of older sources, the processes of a run together."""
+    compile_kernels(lambda _what, _done, _total: None)

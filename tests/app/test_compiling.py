@@ -52,6 +52,23 @@ def test_two_processes_begin_at_both_ends_and_never_compile_the_same_part_at_onc
     assert sorted(loader.loaded) == sorted([part.module for part in ALL] * 2)
 
 
+def test_kernels_of_other_sources_are_removed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "package" / "features" / "__pycache__"
+    cache.mkdir(parents=True)
+    index, code, other = cache / "kernel.add-1.py311.nbi", cache / "kernel.add-1.py311.1.nbc", cache / "kernel.pyc"
+
+    def after(stamp: str) -> list[bool]:
+        monkeypatch.setattr(compiling, "_stamp", lambda: stamp)
+        for path in (index, code, other):
+            path.touch()
+        compiling.drop_stale(tmp_path, tmp_path / "package")
+        return [path.exists() for path in (index, code, other)]
+
+    assert after("one") == [False, False, True]
+    assert after("one") == [True, True, True]
+    assert after("another") == [False, False, True]
+
+
 def test_without_a_place_for_locks_every_part_is_loaded_in_order() -> None:
     loaded: list[str] = []
     share(ALL, None, loaded.append, quiet)

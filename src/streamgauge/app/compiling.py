@@ -73,10 +73,33 @@ def compile_kernels(progress: Callable[[str, int, int], None], *, from_end: bool
     if kernels_compiled():
         return
     folder = _folder()
+    if folder is not None:
+        drop_stale(folder, PACKAGE)
     share(tuple(reversed(PARTS)) if from_end else PARTS, folder, importlib.import_module, progress)
     if folder is not None:
         with suppress(OSError):
             (folder / _MARK).write_text(_stamp(), encoding="ascii")
+
+
+def drop_stale(folder: Path, package: Path) -> None:
+    """Remove compiled kernels of other sources, once for each change of any source.
+
+    Numba compiles a kernel again when the file that holds it changes, not when one does that holds what it calls. In a
+    checkout that moved on, it would go on with the old formula.
+
+    Args:
+        folder: Where it is noted for which sources there are compiled kernels.
+        package: Whose kernels go, where they lie beside the modules.
+    """
+    begun = folder / f"{_MARK}.begun"
+    with suppress(OSError), (folder / f"{_MARK}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp = _stamp()
+        if begun.exists() and begun.read_text(encoding="ascii") == stamp:
+            return
+        for kept in (*package.rglob("__pycache__/*.nbi"), *package.rglob("__pycache__/*.nbc")):
+            kept.unlink(missing_ok=True)
+        begun.write_text(stamp, encoding="ascii")
 
 
 def kernels_compiled() -> bool:
