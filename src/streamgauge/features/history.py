@@ -171,7 +171,8 @@ def _aggregate_stream(
     aggregates: NDArray[np.float64],
 ) -> None:
     """Write a stream's aggregates at moments sorted by entity, cut and time."""
-    from streamgauge.features.rolling import BLOCK, find_rolling, roll
+    from streamgauge.features.kernel_rolling_entries import find_rolling
+    from streamgauge.features.rolling import BLOCK, roll
 
     cut = _cut_order(stream, by_knowledge=by_knowledge)
     plan = tables.rolling

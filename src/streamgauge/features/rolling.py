@@ -34,32 +34,6 @@ _LINE: Final = 8
 _SAFE: Final = 2.0**62
 
 
-@njit(
-    ty.NONE(ty.READ_INTS, ty.READ_INTS, ty.READ_INTS, ty.READ_FLAGS, ty.READ_INTS, ty.READ_INTS, ty.FLAGS),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-)
-def find_rolling(
-    offsets: Ints,
-    event: Ints,
-    key: Ints,
-    live: NDArray[np.bool_],
-    moment_offsets: Ints,
-    moment_t: Ints,
-    rolls: NDArray[np.bool_],
-) -> None:
-    """Set which entities roll, as far as can be seen without the order of arrival."""
-    for entity in range(len(offsets) - 1):
-        start = offsets[entity]
-        bad = 0
-        for row in range(start, offsets[entity + 1]):
-            bad |= (event[row] ^ (row - start)) | (key[row] ^ (row - start)) | (not live[row])
-        for moment in range(moment_offsets[entity] + 1, moment_offsets[entity + 1]):
-            bad |= moment_t[moment] < moment_t[moment - 1]
-        rolls[entity] = bad == 0
-
-
 @njit(cache=True, nogil=True)
 def roll(
     offsets: Ints,
