@@ -13,8 +13,8 @@ import numpy as np
 from streamgauge.definitions.schema import NULL, StreamSpec
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Tree
 from streamgauge.features.bind import BoundProgram
-from streamgauge.features.decay import HALVING
-from streamgauge.features.kernel_moments import fold_events
+from streamgauge.features.kernels.decay import HALVING
+from streamgauge.features.kernels.moments import fold_events
 from streamgauge.features.layout import Layout, evaluate_conditions
 from streamgauge.features.program import FeatureProgram
 from tests.features.scanning import StreamArrays, compute_one

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streamgauge.definitions.schema import NULL
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.compute import finish_rows
-from streamgauge.features.kernel import evaluate_stream
+from streamgauge.features.kernels.stream import evaluate_stream
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]

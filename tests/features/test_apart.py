@@ -10,13 +10,13 @@ import pytest
 from numba import njit
 
 from streamgauge.events import array_types as ty
-from streamgauge.features.apart import apart
+from streamgauge.features.kernels.apart import apart
 
 MODULE = """
 import numpy as np
 from numba import njit
 from streamgauge.events import array_types as ty
-from streamgauge.features.apart import apart
+from streamgauge.features.kernels.apart import apart
 
 
 @njit(ty.INT(ty.READ_INTS, ty.INT), cache=True)

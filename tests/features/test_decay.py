@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isqrt
 
-from streamgauge.features.decay import HALVING, SCALE_BITS, WEIGHTS
+from streamgauge.features.kernels.decay import HALVING, SCALE_BITS, WEIGHTS
 
 
 def nearest(part: int) -> int:

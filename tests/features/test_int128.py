@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from streamgauge.features.int128 import Int128, add, mul, product, rn, sub
+from streamgauge.features.kernels.int128 import Int128, add, mul, product, rn, sub
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 INT128 = st.one_of(

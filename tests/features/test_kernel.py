@@ -10,9 +10,10 @@ from numba import njit, types
 
 from streamgauge.definitions.schema import FieldKind, FieldSpec, StreamSpec
 from streamgauge.definitions.specs import AggregateSpec, WindowSpec
-from streamgauge.features import expressions, kernel
-from streamgauge.features.kernel_moments import fold_into, merge_before
-from streamgauge.features.opcodes import FOLD_WIDTH
+from streamgauge.features import expressions
+from streamgauge.features.kernels import stream as kernel
+from streamgauge.features.kernels.moments import fold_into, merge_before
+from streamgauge.features.kernels.opcodes import FOLD_WIDTH
 from tests.features.direct import DAY, SECOND, Happening, bind_aggregates, kernel_values
 
 NULL = math.nan

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from streamgauge.definitions.schema import NULL
 from streamgauge.definitions.specs import AggregateSpec
 from streamgauge.features.bind import BoundProgram, BoundStream
-from streamgauge.features.kernel import evaluate_stream
-from streamgauge.features.kernel_moments import fold_events
-from streamgauge.features.kernel_present import LEVEL_WIDTH, evaluate_present, reads_of
+from streamgauge.features.kernels.moments import fold_events
+from streamgauge.features.kernels.present import LEVEL_WIDTH, evaluate_present, reads_of
+from streamgauge.features.kernels.stream import evaluate_stream
 from streamgauge.features.layout import evaluate_conditions
 from tests.features.direct import SECOND, Happening, bind_aggregates
 from tests.features.test_kernel_property import EVENT, HORIZON, MOMENT, SPECS, STREAMS, WINDOWS

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.events.record import Record
-from streamgauge.features import rolling
 from streamgauge.features.bind import BoundPart, BoundProgram, BoundStream
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.history import features_of
-from streamgauge.features.kernel_rolling_entries import find_rolling
+from streamgauge.features.kernels import roll as rolling
+from streamgauge.features.kernels.rolling_entries import find_rolling
 from streamgauge.features.rolling_plan import RollingPlan
 from streamgauge.features.timeline import Timeline
 from streamgauge.testing.records import record

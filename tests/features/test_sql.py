@@ -17,8 +17,8 @@ from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, WindowSpec
 from streamgauge.errors import NeedsEvent
 from streamgauge.events.record import Record
 from streamgauge.features.decode import SchemaBook
-from streamgauge.features.sql import aggregates_of, feature_sql
-from streamgauge.features.sql_terms import MACROS, columns_of, condition
+from streamgauge.features.sql.query import aggregates_of, feature_sql
+from streamgauge.features.sql.terms import MACROS, columns_of, condition
 from streamgauge.testing.records import record
 from streamgauge.testing.streams import DAY_US, EVERYTHING, MOVEMENT
 

@@ -16,9 +16,9 @@ from streamgauge.features.asking import Programs, Trigger
 from streamgauge.features.batch import Batch, apply_all
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.decode import SchemaBook
-from streamgauge.features.kernel_ordered import R_ALIVE, ROLL_WIDTH
-from streamgauge.features.kernel_rolls import PATIENCE
-from streamgauge.features.kernel_tree import BLOCK_BITS, BUILT, FAN_BITS, SUMMARIZED
+from streamgauge.features.kernels.ordered import R_ALIVE, ROLL_WIDTH
+from streamgauge.features.kernels.rolls import PATIENCE
+from streamgauge.features.kernels.tree import BLOCK_BITS, BUILT, FAN_BITS, SUMMARIZED
 from streamgauge.features.layout import evaluate_conditions
 from streamgauge.features.state import EntityState
 from streamgauge.features.stream_state import StreamState

@@ -19,10 +19,10 @@ from streamgauge.definitions.schema import StreamSpec
 from streamgauge.definitions.specs import AggregateSpec, FeatureSpec, Tree
 from streamgauge.events.record import Record
 from streamgauge.features.decode import SchemaBook
-from streamgauge.features.sql import FeatureQuery, aggregates_of, feature_query
-from streamgauge.features.sql_live import live_events
-from streamgauge.features.sql_rows import Finish
-from streamgauge.features.sql_terms import MACROS, quoted, text
+from streamgauge.features.sql.live import live_events
+from streamgauge.features.sql.query import FeatureQuery, aggregates_of, feature_query
+from streamgauge.features.sql.rows import Finish
+from streamgauge.features.sql.terms import MACROS, quoted, text
 from tests.oracles.events import Asked, Schemas
 from tests.oracles.plain import finite, operate
 

@@ -33,7 +33,7 @@ from streamgauge.features.backfill import Requests, backfill
 from streamgauge.features.bind import BoundProgram
 from streamgauge.features.layout import Layouts
 from streamgauge.features.program import FeatureProgram
-from streamgauge.features.sql import aggregates_of
+from streamgauge.features.sql.query import aggregates_of
 from tests.oracles.events import Cut
 from tests.oracles.roles import Told, records_by_entity, values_of_roles
 from tests.oracles.sql import SqlOracle

@@ -39,7 +39,7 @@ class Part:
     needs: tuple[str, ...] = ()
 
 
-_KERNEL: Final = "streamgauge.features.kernel"
+_KERNEL: Final = "streamgauge.features.kernels.stream"
 _EVALUATING: Final = "streamgauge.features.evaluating"
 _PACKING: Final = "streamgauge.features.packing"
 _CONDITIONS: Final = "streamgauge.features.conditions"
@@ -50,14 +50,14 @@ _ORDERING: Final = "streamgauge.features.ordering"
 PARTS: Final = (
     Part(_KERNEL),
     Part(_EVALUATING, (_KERNEL,)),
-    Part("streamgauge.features.sweep", (_KERNEL,)),
+    Part("streamgauge.features.kernels.sweep", (_KERNEL,)),
     Part(_PACKING),
     Part(_CONDITIONS),
     Part("streamgauge.features.stored", (_KERNEL, _EVALUATING, _PACKING, _CONDITIONS)),
     Part(_ORDERING),
     Part(_BATCH),
     Part("streamgauge.adapters.sqlite.log_columns", (_BATCH, _ORDERING)),
-    Part("streamgauge.features.rolling"),
+    Part("streamgauge.features.kernels.roll"),
 )
 
 

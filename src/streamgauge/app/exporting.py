@@ -9,7 +9,7 @@ from streamgauge.errors import SettingsError
 from streamgauge.events.content import decode_texts
 from streamgauge.events.render import OP_NAMES
 from streamgauge.features.decode import SchemaBook
-from streamgauge.features.sql_terms import columns_of
+from streamgauge.features.sql.terms import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from streamgauge.definitions.schema import FieldKind
 from streamgauge.definitions.specs import AggregateSpec, WindowSpec
 from streamgauge.errors import DefinitionError
-from streamgauge.features import opcodes as oc
 from streamgauge.features.evaluating import packed_tables
 from streamgauge.features.expressions import ExpressionCode, compile_expressions
+from streamgauge.features.kernels import opcodes as oc
 from streamgauge.features.layout import EMPTY, Layout, Layouts, StreamLayout, part_of
 from streamgauge.features.program import FeatureProgram
 from streamgauge.features.rolling_plan import RollingPlan

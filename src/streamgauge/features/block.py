@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
-from streamgauge.features.opcodes import FOLD_WIDTH
+from streamgauge.features.kernels.opcodes import FOLD_WIDTH
 
 if TYPE_CHECKING:
     from streamgauge.features.layout import StreamLayout

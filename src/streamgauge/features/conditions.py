@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL, StreamSpec
 from streamgauge.definitions.specs import Tree
-from streamgauge.features.apart import inner
+from streamgauge.features.kernels.apart import inner
 
 CODE_WIDTH: Final = 3
 _FIELD, _INT, _ADD, _SUB, _MUL, _EQ, _NE, _LT, _LE, _GT, _GE, _IN, _IS_NULL, _AND, _OR, _NOT, _STORE = range(17)

@@ -9,14 +9,14 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from streamgauge.events import array_types as ty
-from streamgauge.features import kernel_tree as tree
-from streamgauge.features.apart import apart, inner
 from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMMARY, ints_at
-from streamgauge.features.kernel import evaluate_stream_apart
-from streamgauge.features.kernel_summarized import evaluate_summarized
-from streamgauge.features.kernel_tree import SUMMARIZED
-from streamgauge.features.noting import note_changed
-from streamgauge.features.opcodes import FOLD_WIDTH, GROUP_WIDTH, SPAN_WIDTH, TABLE_WIDTH
+from streamgauge.features.kernels import tree
+from streamgauge.features.kernels.apart import apart, inner
+from streamgauge.features.kernels.noting import note_changed
+from streamgauge.features.kernels.opcodes import FOLD_WIDTH, GROUP_WIDTH, SPAN_WIDTH, TABLE_WIDTH
+from streamgauge.features.kernels.stream import evaluate_stream_apart
+from streamgauge.features.kernels.summarized import evaluate_summarized
+from streamgauge.features.kernels.tree import SUMMARIZED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from streamgauge.definitions.specs import Tree
-from streamgauge.features.apart import inlined, inner
+from streamgauge.features.kernels.apart import inlined, inner
 
 _AGG, _CONST, _NEG, _ADD, _SUB, _MUL, _DIV, _MIN, _MAX, _COALESCE = range(10)
 _BINARY: Final = {

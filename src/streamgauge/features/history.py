@@ -171,8 +171,8 @@ def _aggregate_stream(
     aggregates: NDArray[np.float64],
 ) -> None:
     """Write a stream's aggregates at moments sorted by entity, cut and time."""
-    from streamgauge.features.kernel_rolling_entries import find_rolling
-    from streamgauge.features.rolling import BLOCK, roll
+    from streamgauge.features.kernels.roll import BLOCK, roll
+    from streamgauge.features.kernels.rolling_entries import find_rolling
 
     cut = _cut_order(stream, by_knowledge=by_knowledge)
     plan = tables.rolling
@@ -232,7 +232,7 @@ def _sweep_stream(
     tables: BoundStream,
     aggregates: NDArray[np.float64],
 ) -> None:
-    from streamgauge.features.sweep import sweep
+    from streamgauge.features.kernels.sweep import sweep
 
     largest = int(np.diff(stream.offsets)[entities].max())
     sweep(

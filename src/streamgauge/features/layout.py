@@ -19,7 +19,7 @@ from streamgauge.definitions.schema import FieldSpec, StreamSpec
 from streamgauge.definitions.specs import AggregateSpec, Tree
 from streamgauge.errors import DefinitionError
 from streamgauge.features.conditions import compile_conditions, run_conditions, words_of
-from streamgauge.features.opcodes import FOLD_WIDTH
+from streamgauge.features.kernels.opcodes import FOLD_WIDTH
 from streamgauge.features.program import FeatureProgram, needed_of
 from streamgauge.features.summary import node_kinds, roll_kinds
 

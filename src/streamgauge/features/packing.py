@@ -12,9 +12,9 @@ from numba import int64, njit, types, uint64
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
-from streamgauge.features.apart import inner
 from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD
-from streamgauge.features.opcodes import FOLD_WIDTH
+from streamgauge.features.kernels.apart import inner
+from streamgauge.features.kernels.opcodes import FOLD_WIDTH
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]

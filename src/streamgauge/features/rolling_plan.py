@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.features import opcodes as oc
+from streamgauge.features.kernels import opcodes as oc
 
 IntArray = NDArray[np.int64]
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from streamgauge.features.block import CAPACITY, FOLDED_FIRST, HEAD, blank_of, ints_at
 from streamgauge.features.compute import finish_rows
-from streamgauge.features.kernel_outlines import B_AT, B_EVENTS, B_FOLDED, B_STREAM, BLOCK_WIDTH, outlines
-from streamgauge.features.kernel_present import LEVEL_WIDTH, evaluate_present, reads_of
-from streamgauge.features.kernel_unpacking import unpack_present
-from streamgauge.features.opcodes import FOLD_WIDTH, GROUP_WIDTH, SPAN_WIDTH, TABLE_WIDTH
+from streamgauge.features.kernels.opcodes import FOLD_WIDTH, GROUP_WIDTH, SPAN_WIDTH, TABLE_WIDTH
+from streamgauge.features.kernels.outlines import B_AT, B_EVENTS, B_FOLDED, B_STREAM, BLOCK_WIDTH, outlines
+from streamgauge.features.kernels.present import LEVEL_WIDTH, evaluate_present, reads_of
+from streamgauge.features.kernels.unpacking import unpack_present
 from streamgauge.features.stream_state import shape_of
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _evaluate_all(
         tables: The program's tables.
         blanks: int64[streams], the addresses of blocks without events.
         address: Where the states lie.
-        held: int64[blocks, BLOCK_WIDTH], `streamgauge.features.kernel_outlines.outlines`.
+        held: int64[blocks, BLOCK_WIDTH], `streamgauge.features.kernels.outlines.outlines`.
         firsts: int64[entities + 1], the first block of each entity.
         ends: int64[entities], where each one's state ends.
         arena: int64[≥ any block, and LEVEL_WIDTH for each of its events], overwritten.

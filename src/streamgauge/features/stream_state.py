@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from streamgauge.definitions.schema import NULL
 from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMMARY, address_of, new_block
 from streamgauge.features.identity import Entry
-from streamgauge.features.kernel_moments import fold_events
-from streamgauge.features.kernel_tree import SUMMARIZED
-from streamgauge.features.noting import note_changed, note_dropped
-from streamgauge.features.opcodes import FOLD_WIDTH
+from streamgauge.features.kernels.moments import fold_events
+from streamgauge.features.kernels.noting import note_changed, note_dropped
+from streamgauge.features.kernels.opcodes import FOLD_WIDTH
+from streamgauge.features.kernels.tree import SUMMARIZED
 from streamgauge.features.summary import new_rolls, new_summary
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class StreamState:
             are views of it.
         address: Where it lies.
         summary: What summarizes the events, where there is room for a great many; in memory only.
-        rolls: What rolls along with them there (`streamgauge.features.kernel_rolls`).
+        rolls: What rolls along with them there (`streamgauge.features.kernels.rolls`).
         ids: The ids of the newest live events.
         hidden: How many live events are before those: their ids are forgotten.
         fresh: The digests of the ids among them that came once, as an insert.

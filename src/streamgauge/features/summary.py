@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.definitions.specs import AggregateSpec, Tree
-from streamgauge.features import kernel_fractions as kf
-from streamgauge.features import kernel_ordered as ko
-from streamgauge.features import kernel_tree as kt
-from streamgauge.features import opcodes as oc
 from streamgauge.features.block import address_of
-from streamgauge.features.kernel_nodes import NODE_WIDTH
-from streamgauge.features.kernel_tree import BLOCK_BITS, FAN_BITS, HEAD, KIND_WIDTH
+from streamgauge.features.kernels import fractions as kf
+from streamgauge.features.kernels import opcodes as oc
+from streamgauge.features.kernels import ordered as ko
+from streamgauge.features.kernels import tree as kt
+from streamgauge.features.kernels.nodes import NODE_WIDTH
+from streamgauge.features.kernels.tree import BLOCK_BITS, FAN_BITS, HEAD, KIND_WIDTH
 
 IntArray = NDArray[np.int64]
 

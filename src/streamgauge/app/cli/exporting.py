@@ -54,7 +54,7 @@ def sql(
     from streamgauge.app import wiring
     from streamgauge.errors import UnknownName, close_match
     from streamgauge.events.values import format_time
-    from streamgauge.features.sql import feature_sql
+    from streamgauge.features.sql.query import feature_sql
 
     loaded = load(find(project))
     features = dict(loaded.features)

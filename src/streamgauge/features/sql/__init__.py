@@ -1,0 +1,1 @@
+"""A feature as SQL: its meaning as one query, in parts."""
