@@ -65,6 +65,7 @@ def test_killed_at_random_moments_and_in_every_phase_it_loses_nothing_and_repeat
         assert owner.log.check() == len([record for told in truth.told for record in told.records])
         check_acknowledged(truth, client.held, kills)
         _check_erased(place, truth, client.held)
+    _check_files(place, client.held)
     shutil.rmtree(place.state)
     with Owner.open(place) as owner:
         Truth(owner).check(feed=False)
@@ -124,6 +125,10 @@ def _check_erased(place: Place, truth: Truth, held: Acknowledged) -> None:
     assert not {f"account:{account}" for account in held.erased} & entities
     assert not held.erased & {score["entity"] for score in truth.published()}
     assert not (place.data / "erasure.pending").exists()
+
+
+def _check_files(place: Place, held: Acknowledged) -> None:
+    """No file names who was erased; while the owner is open, it may seal and merge them."""
     for path in (place.log, place.archive, *place.state.glob("*/data.mdb")):
         files = [one for one in path.iterdir() if one.name != NAME] if path.is_dir() else [path]
         for file in files:
