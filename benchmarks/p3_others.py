@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +66,8 @@ def feast(source: Path, target: Path) -> Callable[[], object]:
 
     given = pd.read_parquet(source)
     names = [name for name in given.columns if name not in {"account", "at", "amount", "kind"}]
-    folder = Path(tempfile.mkdtemp(prefix="feast-"))
+    folder = target.with_name("feast")
+    folder.mkdir()
     given["event_timestamp"] = pd.to_datetime(given["at"], unit="us", utc=True)
     given[["account", "event_timestamp", *names]].to_parquet(folder / "features.parquet")
     config = RepoConfig(
