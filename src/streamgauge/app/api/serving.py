@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 
 from streamgauge.app.api.application import create_app
+from streamgauge.app.api.collecting import calm_collector
 from streamgauge.app.api.security import LocalCallers
 from streamgauge.app.keys import Keys
 from streamgauge.app.socket_path import SocketPath
@@ -38,9 +38,6 @@ GRACE_S: Final = 15
 SWITCH_S: Final = 0.0005
 """How soon a thread that waits for the interpreter gets it. A decision passes through four threads: at the default of
 5 ms, one that computes would keep it waiting for most of its time."""
-
-COLLECT_AFTER: Final = (20_000, 20, 20)
-"""After how many new objects Python looks for cycles, and how often for older ones; few requests leave any."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -99,14 +96,13 @@ class Serving:
 
         self.owner.live.warm()
         self.owner.verify_continuously()
-        interval, collecting = sys.getswitchinterval(), gc.get_threshold()
+        interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._serve())
         finally:
             sys.setswitchinterval(interval)
-            gc.set_threshold(*collecting)
             self.owner.close()
 
     def stop(self) -> None:
@@ -149,12 +145,12 @@ class Serving:
             listening: list[asyncio.Future[Any]] = [asyncio.ensure_future(one.listening.wait()) for one in servers]
             for server_listens in listening:
                 await asyncio.wait([server_listens, *serving], return_when=asyncio.FIRST_COMPLETED)
-            calm_collector()
-            if self._on_started is not None:
-                self._on_started(self.url)
-            stopping = asyncio.ensure_future(self._stopping.wait())
-            await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            with calm_collector(asyncio.get_running_loop()):
+                if self._on_started is not None:
+                    self._on_started(self.url)
+                stopping = asyncio.ensure_future(self._stopping.wait())
+                await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
+                stopping.cancel()
             api.news.stop()
             for server in servers:
                 server.should_exit = True
@@ -260,13 +256,6 @@ async def _worker_port(owner: Owner, api: Api) -> AsyncIterator[None]:
         finally:
             server.close()
             port.close()
-
-
-def calm_collector() -> None:
-    """Leave what is loaded now out of every collection, and collect seldom: a request would wait for it."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
 
 
 def url_of(listener: socket.socket) -> str:

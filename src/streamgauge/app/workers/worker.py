@@ -17,9 +17,10 @@ from starlette.responses import Response
 from streamgauge.app.api import decisions, health
 from streamgauge.app.api.application import PUBLIC, application_of
 from streamgauge.app.api.bodies import JSON, NDJSON, decode_events, media_type, read_body
+from streamgauge.app.api.collecting import calm_collector
 from streamgauge.app.api.operations import guarded
 from streamgauge.app.api.parameters import Parameters
-from streamgauge.app.api.serving import HttpServer, calm_collector, server_of
+from streamgauge.app.api.serving import HttpServer, server_of
 from streamgauge.app.deciding import canonical
 from streamgauge.app.keys import Keys
 from streamgauge.app.wiring import SystemClock
@@ -173,10 +174,10 @@ async def _serve(place: Place, listener: socket.socket, life: int) -> None:
         reads.open()
         serving = loop.create_task(server.serve([listener]))
         await _listening(server, serving)
-        calm_collector()
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
+        with calm_collector(loop):
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
+            await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         forward.close_streams()
         await serving
