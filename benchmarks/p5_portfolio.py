@@ -28,9 +28,9 @@ NOTES = (
     """Ours reads the states that the stream keeps, so its cost follows the accounts more than the events; the batch's
     follows the events. An account of the demo has about 200 of them. Both end with a Parquet file.""",
 )
-_FULL = ((1_000_000, 3), (50_000, 60), (20_000, 200)), 3
+_FULL = ((1_000_000, 3), (20_000, 60), (5_000, 200)), 3
 _QUICK = ((20_000, 3), (1_000, 60)), 2
-_AT_ONCE = 250_000
+_AT_ONCE = 1_000_000
 _CHECKED = 100
 _CLOSE = 1e-9
 _TREES = 200
