@@ -16,6 +16,12 @@ def test_the_readme_shows_what_was_measured_last() -> None:
     assert shown.strip() == summary(BENCHMARKS)
 
 
+def test_a_quick_run_is_not_shown_as_the_workload_it_stands_for() -> None:
+    whole = {"P9": {**BENCHMARKS["P9"], "run": {"quick": False}}}
+    assert "Shapley" in summary(whole)
+    assert "Shapley" not in summary({"P9": {**whole["P9"], "run": {"quick": True}}})
+
+
 def test_a_page_without_a_place_for_the_table_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("nothing")
