@@ -52,6 +52,13 @@ def test_two_processes_begin_at_both_ends_and_never_compile_the_same_part_at_onc
     assert sorted(loader.loaded) == sorted([part.module for part in ALL] * 2)
 
 
+def test_every_file_with_a_kernel_lies_in_a_folder_that_is_watched() -> None:
+    watched = {compiling.PACKAGE / source for source in compiling.SOURCES}
+    kernels = {path.parent for path in compiling.PACKAGE.rglob("*.py") if "njit(" in path.read_text("utf-8")}
+    assert kernels <= watched
+    assert kernels
+
+
 def test_kernels_of_other_sources_are_removed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "package" / "features" / "__pycache__"
     cache.mkdir(parents=True)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 PACKAGE: Final = Path(__file__).parents[1]
+SOURCES: Final = ("events", "features", "features/kernels", "scoring", "adapters/lmdb", "adapters/sqlite")
+"""The folders in which kernels are, and what they call."""
 WHAT: Final = "compiling kernels, once after an installation"
 _PAUSE_S: Final = 0.05
 
@@ -72,13 +74,13 @@ def compile_kernels(progress: Callable[[str, int, int], None], *, from_end: bool
     """
     if kernels_compiled():
         return
-    folder = _folder()
+    folder, stamp = _folder(), _stamp()
     if folder is not None:
         drop_stale(folder, PACKAGE)
     share(tuple(reversed(PARTS)) if from_end else PARTS, folder, importlib.import_module, progress)
     if folder is not None:
         with suppress(OSError):
-            (folder / _MARK).write_text(_stamp(), encoding="ascii")
+            (folder / _MARK).write_text(stamp, encoding="ascii")
 
 
 def drop_stale(folder: Path, package: Path) -> None:
@@ -183,9 +185,8 @@ def _folder() -> Path | None:
 def _stamp() -> str:
     """Return what compiled kernels depend on: Numba looks at a module's time and size, too."""
     facts = [python_version(), machine(), version("numba"), version("llvmlite")]
-    for module in sorted({name for part in PARTS for name in (part.module, *part.needs)}):
-        folder = PACKAGE.parent.joinpath(*module.split(".")).parent
-        for path in sorted(folder.glob("*.py")):
+    for source in SOURCES:
+        for path in sorted((PACKAGE / source).glob("*.py")):
             found = path.stat()
             facts.append(f"{path.name} {found.st_mtime_ns} {found.st_size}")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
