@@ -234,8 +234,10 @@ class Applier:
     def _apply_some(self, numbers: Sequence[int], run: _Run, first: int) -> None:
         """Apply the live records of those numbers."""
         whole = len(numbers) == len(run.records)
+        records = run.records if whole else [run.records[number] for number in numbers]
+        self.states.fetch(dict.fromkeys(one.entity for one in records if one.entity not in self.pending))
         apply_all(
-            run.records if whole else [run.records[number] for number in numbers],
+            records,
             self._begin,
             lambda batch: self._together(batch, numbers, run, first),
             lambda number: self._alone(numbers[number], run, first),
@@ -256,8 +258,7 @@ class Applier:
     def _together(self, batch: Batch, numbers: Sequence[int], run: _Run, first: int) -> None:
         """Apply the plain inserts among some records."""
         evaluated = batch.run(self._pool, self._workers)
-        for entity, records in batch.touched():
-            self.states.touch(entity, first, records)
+        self.states.touch(batch.touched(), first)
         run.add(evaluated, self._asking, numbers, batch)
 
     def _alone(self, number: int, run: _Run, first: int) -> None:
@@ -276,7 +277,7 @@ class Applier:
         except BeyondState:
             state = self.states.rebuild(record.entity, record.position - 1)
             verdict = state.apply(record, self._book)
-        self.states.touch(record.entity, first)
+        self.states.touch([(record.entity, 1)], first)
         if verdict == "applied":
             self._observe(state, number, run)
         else:
@@ -319,7 +320,7 @@ class Applier:
                 if keys[role] in self.pending:
                     self.pending.discard(keys[role])
                     states[role] = self.states.rebuild(keys[role], record.position - 1)
-                    self.states.touch(keys[role], record.position)
+                    self.states.touch([(keys[role], 1)], record.position)
                 else:
                     states[role] = self.states.get(keys[role])
         return states

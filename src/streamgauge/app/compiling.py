@@ -42,6 +42,7 @@ class Part:
 
 
 _KERNEL: Final = "streamgauge.features.kernels.stream"
+_SUMMARIZED: Final = "streamgauge.features.kernels.summarized"
 _EVALUATING: Final = "streamgauge.features.evaluating"
 _PACKING: Final = "streamgauge.features.packing"
 _CONDITIONS: Final = "streamgauge.features.conditions"
@@ -51,11 +52,12 @@ _ORDERING: Final = "streamgauge.features.ordering"
 # What one process begins with at this end, and another at that one, takes each about as long.
 PARTS: Final = (
     Part(_KERNEL),
-    Part(_EVALUATING, (_KERNEL,)),
-    Part("streamgauge.features.kernels.sweep", (_KERNEL,)),
+    Part(_SUMMARIZED, (_KERNEL,)),
+    Part(_EVALUATING, (_KERNEL, _SUMMARIZED)),
+    Part("streamgauge.features.kernels.sweep", (_KERNEL, _SUMMARIZED)),
     Part(_PACKING),
     Part(_CONDITIONS),
-    Part("streamgauge.features.stored", (_KERNEL, _EVALUATING, _PACKING, _CONDITIONS)),
+    Part("streamgauge.features.stored", (_KERNEL, _SUMMARIZED, _EVALUATING, _PACKING, _CONDITIONS)),
     Part(_ORDERING),
     Part(_BATCH),
     Part("streamgauge.adapters.sqlite.log_columns", (_BATCH, _ORDERING)),

@@ -110,16 +110,29 @@ class States:
             return state
         return self._keep(entity, self._load(entity))
 
+    def fetch(self, entities: Iterable[str]) -> None:
+        """Read those stored states of some entities at once that are not decoded yet, for `get` to return them."""
+        missing = [entity for entity in entities if entity not in self._cached]
+        for start in range(0, len(missing), _AT_ONCE):
+            some = missing[start : start + _AT_ONCE]
+            for entity, state in zip(some, self._fresh.stored_many(some), strict=True):
+                self._keep(entity, self._completed(entity, state))
+
     def rebuild(self, entity: str, up_to: int) -> EntityState:
         """Build a state from the log, to which a later record is to be applied."""
         return self._keep(entity, self._from_log(entity, up_to))
 
-    def touch(self, entity: str, position: int, records: int = 1) -> None:
-        """Note that some records of a batch, which begins at a position, changed a state."""
-        self._dirty.setdefault(entity, position)
-        unsaved = self._unsaved[entity] = self._unsaved.get(entity, 0) + records
-        if unsaved >= _UNSAVED:
-            self._hot.add(entity)
+    def touch(self, touched: Iterable[tuple[str, int]], position: int) -> None:
+        """Note that a batch, which begins at a position, changed states: each by how many records."""
+        dirty, unsaved = self._dirty, self._unsaved
+        for entity, records in touched:
+            if entity in dirty:
+                records += unsaved.get(entity, 0)  # noqa: PLW2901 - those before, too
+            else:
+                dirty[entity] = position
+            unsaved[entity] = records
+            if records >= _UNSAVED:
+                self._hot.add(entity)
 
     def drop(self, entity: str, position: int) -> None:
         """Forget a state, for a record of a batch that begins at a position changed what was known in the past."""
@@ -229,8 +242,11 @@ class States:
         return state is not None and 4 * records >= sum(stream.count for stream in state.streams.values())
 
     def _load(self, entity: str) -> EntityState:
+        return self._completed(entity, self._fresh.stored(entity))
+
+    def _completed(self, entity: str, state: EntityState | None) -> EntityState:
+        """Return a stored state, knowing every record up to `applied`."""
         # A state that is not stored is one nobody needed yet, or of an entity without records: the log tells.
-        state = self._fresh.stored(entity)
         if state is not None and entity in self._dirty:
             state = self._fresh.advanced(entity, state, self.applied)
         return self._from_log(entity, self.applied) if state is None else state

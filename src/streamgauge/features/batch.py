@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streamgauge.definitions.schema import NULL
 from streamgauge.features import evaluating as ev
 from streamgauge.features.asking import Asked, Evaluated, Programs, Trigger
 from streamgauge.features.layout import evaluate_conditions
@@ -87,7 +86,7 @@ class _Kind:
 class _Lane:
     """One stream of one entity in a batch."""
 
-    __slots__ = ("block", "entity", "entries", "folded_last", "fresh", "kind", "owner", "rows", "stream")
+    __slots__ = ("block", "entity", "entries", "folded_last", "fresh", "ids", "kind", "owner", "rows", "stream")
 
     def __init__(self, entity: str, owner: int, stream: StreamState, kind: _Kind, block: int) -> None:
         self.entity = entity
@@ -97,6 +96,7 @@ class _Lane:
         self.block = block
         self.fresh = stream.fresh
         self.entries = stream.entries
+        self.ids = stream.ids
         self.folded_last = stream.folded_last
         self.rows = 0
 
@@ -144,7 +144,7 @@ class Batch:
         self._positions: list[int] = []
         self._blocks = 0
         self._kinds: dict[tuple[str, str], _Kind] = {}
-        self._lanes: dict[tuple[str, int], _Lane | None] = {}
+        self._lanes: dict[int, dict[str, _Lane | None]] = {}
         self._by_block: dict[int, _Lane] = {}
         self._records: list[Record] = []
         self._numbers: list[int] = []
@@ -155,12 +155,16 @@ class Batch:
     def take(self, records: Sequence[Record], numbers: Sequence[int]) -> None:
         """Take the plain inserts among records, given in order of position with their numbers; the others wait."""
         left: set[str] = set()
-        waiting, lanes, joint = self.waiting, self._lanes, self.joint
+        waiting, joint, form, lanes = self.waiting, self.joint, -1, dict[str, _Lane | None]()
         rows, taken, held, last = self._rows, self._records, self._numbers, self._last
         for number, record in zip(numbers, records, strict=True):
             entity, event_id, time = record.entity, record.event_id, record.event_time
-            key = entity, record.schema
-            lane = lanes[key] if key in lanes else self._lane(record)
+            if record.schema != form:
+                form = record.schema
+                lanes = self._lanes.setdefault(form, {})
+            lane = lanes.get(entity)
+            if lane is None and entity not in lanes:
+                lane = lanes[entity] = self._lane(record)
             if (
                 lane is None
                 or record.op
@@ -196,9 +200,11 @@ class Batch:
             pool: Where other threads come from.
             workers: How many threads share the rows, this one included.
         """
+        addresses = self._make_room()
+        known = np.array([state.last_known_at for state in self.states], np.int64)
+        happened = np.array([state.last_event_time for state in self.states], np.int64)
         rows, values = self._table()
-        addresses = np.concatenate([_NONE, *(state.addresses for state in self.states)])
-        floors = np.array([state.clock_floor for state in self.states], np.int64)
+        floors = np.maximum(known, happened)
         table, aggregates, flat = self._asked.tables()
         rows[:, ev.R_FIRST_EVALUATION : ev.R_EVALUATIONS + 1] = self._asked.ranges(len(rows))
         found = np.full((len(rows), ev.FOUND_WIDTH), ev.WAITS, np.int64)
@@ -214,7 +220,7 @@ class Batch:
         share(first)
         for one in elsewhere:
             one.result()
-        self._settle(rows, found)
+        self._settle(rows, found, known, happened)
         return self._asked.answers(table, aggregates, found, self._numbers)
 
     @property
@@ -223,24 +229,24 @@ class Batch:
         return self._asked.positions
 
     def touched(self) -> Iterator[tuple[str, int]]:
-        """Yield the entities whose states took records, and about how many."""
+        """Yield the entities whose states took records, and how many."""
         return ((lane.entity, lane.rows) for lane in self._by_block.values() if lane.rows)
 
     def _lane(self, record: Record) -> _Lane | None:
         """Return where an entity's records of a form go; None where they have to wait."""
         entity, name = record.entity, record.stream
-        lane = None
         owner = self._owner(entity)
-        if owner >= 0:
-            state, lateness = self.states[owner], self._book.lateness_us(record)
-            stream = state.streams.get(name) or state.begin(name, lateness)
-            if stream.layout is not None and stream.lateness_us == lateness and record.position > state.last_position:
-                kind = self._kind(entity[: entity.index(":")], name, state)
-                block = self._bases[owner] + kind.index
-                lane = self._by_block.get(block)
-                if lane is None:
-                    lane = self._by_block[block] = _Lane(entity, owner, stream, kind, block)
-        self._lanes[entity, record.schema] = lane
+        if owner < 0:
+            return None
+        state, lateness = self.states[owner], self._book.lateness_us(record)
+        stream = state.streams.get(name) or state.begin(name, lateness)
+        if stream.layout is None or stream.lateness_us != lateness or record.position <= state.last_position:
+            return None
+        kind = self._kind(entity[: entity.index(":")], name, state)
+        block = self._bases[owner] + kind.index
+        lane = self._by_block.get(block)
+        if lane is None:
+            lane = self._by_block[block] = _Lane(entity, owner, stream, kind, block)
         return lane
 
     def _owner(self, entity: str) -> int:
@@ -290,11 +296,20 @@ class Batch:
         self._positions[lane.owner] = record.position
         return True
 
+    def _make_room(self) -> Ints:
+        """Make room for what was taken, and return the addresses of all blocks."""
+        addresses = np.concatenate([_NONE, *[state.addresses for state in self.states]])
+        needed = np.zeros(len(addresses), np.int64)
+        needed[list(self._by_block)] = [lane.rows for lane in self._by_block.values()]
+        for block in np.flatnonzero(needed > ev.spare(addresses)).tolist():
+            lane = self._by_block[block]
+            lane.stream.reserve(lane.rows)
+            self.states[lane.owner].keep(lane.kind.layout.stream.name, lane.stream)
+            addresses[block] = lane.stream.address
+        return addresses
+
     def _table(self) -> tuple[Ints, Ints]:
-        """Return the rows int64[n, ROW_WIDTH] and the values of their masks and columns; make room for them."""
-        for lane in self._by_block.values():
-            if lane.rows and lane.stream.reserve(lane.rows):
-                self.states[lane.owner].keep(lane.kind.layout.stream.name, lane.stream)
+        """Return the rows int64[n, ROW_WIDTH] and the values of their masks and columns."""
         lanes, records = self._rows, self._records
         rows = np.zeros((len(lanes), ev.ROW_WIDTH), np.int64)
         rows[:, ev.R_ENTITY] = [lane.owner for lane in lanes]
@@ -341,51 +356,51 @@ class Batch:
         cuts = np.searchsorted(by_owner, by_owner[wanted])
         return [share for share in np.split(order, np.unique(cuts)) if len(share)]
 
-    def _settle(self, rows: Ints, found: Ints) -> None:
+    def _settle(self, rows: Ints, found: Ints, known: Ints, happened: Ints) -> None:
         """Note what was inserted, and give back what was not."""
-        newest: dict[int, Record] = {}
         for record, lane, at, number in zip(
             self._records, self._rows, found[:, ev.F_AT].tolist(), self._numbers, strict=True
         ):
-            stream = lane.stream
             if at < 0:
-                stream.fresh.pop(record.event_id, None)
+                lane.fresh.pop(record.event_id, None)
                 self.waiting.append(number)
                 lane.rows -= 1
                 continue
-            newest[lane.owner] = record
-            ids = stream.ids
-            behind = at - stream.hidden
+            ids = lane.ids
+            behind = at - lane.stream.hidden
             if behind >= len(ids):
                 ids.append(record.event_id)
             else:
                 ids.insert(behind, record.event_id)
-        applied = found[:, ev.F_AT] >= 0
-        self.done = self._numbers if applied.all() else np.array(self._numbers, np.int64)[applied].tolist()
+        applied = np.flatnonzero(found[:, ev.F_AT] >= 0)
+        self.done = np.array(self._numbers, np.int64)[applied].tolist()
         self.waiting.sort()
-        self._advance(newest, rows[applied], found[applied])
+        self._advance(applied, rows[applied], known, happened)
+        self._tend(rows[applied], found[applied], known)
 
-    def _advance(self, newest: Mapping[int, Record], rows: Ints, found: Ints) -> None:
-        """Move every state to its newest record, then fold and forget what has grown too old."""
-        moments = np.full((2, len(self.states)), NULL, np.int64)
-        np.maximum.at(moments[0], rows[:, ev.R_ENTITY], rows[:, ev.R_KNOWN])
-        np.maximum.at(moments[1], rows[:, ev.R_ENTITY], rows[:, ev.R_TIME])
-        known, happened = moments.tolist()
-        for owner, record in newest.items():
-            state = self.states[owner]
-            state.last_position = record.position
-            state.last_known_at = max(state.last_known_at, known[owner])
-            state.last_event_time = max(state.last_event_time, happened[owner])
-        aged = self._aged(rows, found)
+    def _advance(self, applied: Ints, rows: Ints, known: Ints, happened: Ints) -> None:
+        """Move every state, and its moments, to its newest record."""
+        owners = rows[:, ev.R_ENTITY]
+        np.maximum.at(known, owners, rows[:, ev.R_KNOWN])
+        np.maximum.at(happened, owners, rows[:, ev.R_TIME])
+        newest = np.full(len(self.states), -1, np.int64)
+        np.maximum.at(newest, owners, applied)
+        for state, number, known_at, event_time in zip(
+            self.states, newest.tolist(), known.tolist(), happened.tolist(), strict=True
+        ):
+            if number >= 0:
+                state.last_position = self._records[number].position
+                state.last_known_at = known_at
+                state.last_event_time = event_time
+
+    def _tend(self, rows: Ints, found: Ints, known: Ints) -> None:
+        """Fold and forget where events have grown too old for every window, or ids have become many."""
+        reach = np.zeros(self._blocks, np.int64)
+        reach[list(self._by_block)] = [
+            lane.stream.lateness_us + lane.kind.layout.horizon_us for lane in self._by_block.values()
+        ]
+        edges = known[rows[:, ev.R_ENTITY]] - reach[rows[:, ev.R_BLOCK]]
+        aged = set(rows[found[:, ev.F_OLDEST] < edges, ev.R_BLOCK].tolist())
         for lane in self._by_block.values():
             if lane.rows and (lane.block in aged or len(lane.fresh) >= lane.stream.sweep_at):
                 self.states[lane.owner].tend(lane.kind.layout.stream.name)
-
-    def _aged(self, rows: Ints, found: Ints) -> set[int]:
-        """Return the blocks that hold events beyond the reach of every window."""
-        reach = np.zeros(self._blocks, np.int64)
-        for lane in self._by_block.values():
-            reach[lane.block] = lane.stream.lateness_us + lane.kind.layout.horizon_us
-        known = np.array([state.last_known_at for state in self.states], np.int64)
-        edges = known[rows[:, ev.R_ENTITY]] - reach[rows[:, ev.R_BLOCK]]
-        return set(rows[found[:, ev.F_OLDEST] < edges, ev.R_BLOCK].tolist())

@@ -163,18 +163,19 @@ def _read(data: bytes, decoder: msgspec.msgpack.Decoder[_Head]) -> tuple[_Head, 
 
 def _stream_header(name: str, stream: StreamState, known_us: int) -> _StreamHeader:
     edge = known_us - stream.lateness_us
-    n = stream.count
-    named = min(len(stream.ids), n - int(stream.time[:n].searchsorted(edge)))
-    ids = stream.ids[len(stream.ids) - named :]
-    kept = {event_id: entry for event_id, entry in stream.entries.items() if entry.event_time >= edge}
+    n, ids, kept, fresh = stream.count, stream.ids, stream.entries, stream.fresh
+    if ids and stream.time[n - len(ids)] < edge:
+        ids = ids[int(stream.time[n - len(ids) : n].searchsorted(edge)) :]
+    if kept:
+        kept = {event_id: entry for event_id, entry in kept.items() if entry.event_time >= edge}
     return _StreamHeader(
         name,
         stream.lateness_us,
         n,
         stream.folded_last,
-        stream.forgot or named < len(stream.ids) or len(kept) < len(stream.entries),
+        stream.forgot or len(ids) < len(stream.ids) or len(kept) < len(stream.entries),
         ids,
-        b"".join([stream.fresh.get(event_id, _NO_DIGEST) for event_id in ids]),
+        b"".join([fresh.get(event_id, _NO_DIGEST) for event_id in ids]),
         kept,
     )
 

@@ -15,7 +15,7 @@ from streamgauge.features.kernels.apart import apart, inner
 from streamgauge.features.kernels.noting import note_changed
 from streamgauge.features.kernels.opcodes import FOLD_WIDTH, GROUP_WIDTH, SPAN_WIDTH, TABLE_WIDTH
 from streamgauge.features.kernels.stream import evaluate_stream_apart
-from streamgauge.features.kernels.summarized import evaluate_summarized
+from streamgauge.features.kernels.summarized import evaluate_summarized_apart
 from streamgauge.features.kernels.tree import SUMMARIZED
 
 if TYPE_CHECKING:
@@ -82,9 +82,6 @@ def packed_tables(layout: Layout, streams: Sequence[BoundStream]) -> Ints:
     return np.concatenate([np.array(heads, np.int64), *tables])
 
 
-_summarized = apart(evaluate_summarized)
-
-
 @njit(
     ty.NONE(
         ty.INTS,
@@ -142,7 +139,8 @@ def _evaluate(
         skip = row if index == stream else -1
         if n > SUMMARIZED and head[SUMMARY] != 0:
             memory = ints_at(head[SUMMARY], 0, ints_at(head[SUMMARY], 0, tree.HEAD)[tree.SIZE])
-            _summarized(time, mask, cols, n, fold, first, windows, passes, table, memory, t, skip, scratch, out)
+            own = (time, mask, cols, n, fold, first, windows, passes, table)
+            evaluate_summarized_apart(*own, memory, t, skip, scratch, out)
         else:
             evaluate_stream_apart(time, mask, cols, n, fold, first, windows, passes, table, t, skip, scratch, out)
         tables = end
@@ -187,6 +185,16 @@ def most_events(addresses: Ints) -> int:
     for address in addresses:
         most = max(most, ints_at(address, 0, HEAD)[CAPACITY])
     return most
+
+
+@njit(ty.INTS(ty.INTS), cache=True, nogil=True, error_model="numpy")
+def spare(addresses: Ints) -> Ints:
+    """Return for how many more events each block has room."""
+    found = np.empty(len(addresses), np.int64)
+    for number in range(len(addresses)):
+        head = ints_at(addresses[number], 0, HEAD)
+        found[number] = head[CAPACITY] - head[COUNT]
+    return found
 
 
 @inner

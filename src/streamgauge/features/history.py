@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamgauge.features.compute import finish_rows
+from streamgauge.features.kernels.tree import SUMMARIZED
+from streamgauge.features.summary import new_rolls, new_summary
 from streamgauge.features.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 Observed = tuple[str, str]
 """The stream and the id of an observed event."""
+
+_WORTH_A_SUMMARY: Final = 16
+"""For fewer moments of an entity each looks at the rows of its windows, however many those are."""
 
 
 class EntityHistory:
@@ -204,9 +209,12 @@ def _aggregate_stream(
     left = (plan.left_spans, plan.left_groups, plan.left_table)
     whole = (tables.spans, tables.groups, tables.table)
     for wanted, parts in ((rolls, left), (~rolls, whole)):
-        entities = np.flatnonzero(wanted & (np.diff(offsets) > 0))
-        if len(entities) and len(parts[2]):
-            _sweep_stream(stream, entities, cut, moments, offsets, parts, tables, aggregates)
+        asked = np.diff(offsets)
+        if len(parts[2]):
+            large = (np.diff(stream.offsets) > SUMMARIZED) & (asked >= _WORTH_A_SUMMARY)
+            every = [np.flatnonzero(wanted & (asked > 0) & ~large), *np.flatnonzero(wanted & large).reshape(-1, 1)]
+            for entities in (some for some in every if len(some)):
+                _sweep_stream(stream, entities, cut, moments, offsets, parts, tables, aggregates)
 
 
 def _cut_order(stream: StreamTimeline, *, by_knowledge: bool) -> tuple[Ints, Ints, Ints]:
@@ -235,6 +243,10 @@ def _sweep_stream(
     from streamgauge.features.kernels.sweep import sweep
 
     largest = int(np.diff(stream.offsets)[entities].max())
+    summary = rolls = np.empty(0, np.int64)
+    if len(entities) == 1 and largest > SUMMARIZED and np.diff(offsets)[entities[0]] >= _WORTH_A_SUMMARY:
+        rolls = new_rolls(stream.layout.rolls, largest)
+        summary = new_summary(stream.layout.nodes, largest, rolls)
     sweep(
         entities,
         stream.offsets,
@@ -252,6 +264,8 @@ def _sweep_stream(
         largest,
         stream.layout.empty_folds(),
         *parts,
+        summary,
+        rolls,
         np.empty(tables.scratch_size(largest), np.int64),
         aggregates,
     )

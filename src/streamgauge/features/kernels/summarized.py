@@ -13,7 +13,7 @@ from streamgauge.events import array_types as ty
 from streamgauge.features.block import ints_at
 from streamgauge.features.kernels import opcodes as oc
 from streamgauge.features.kernels.aged import finish_aged
-from streamgauge.features.kernels.apart import inner
+from streamgauge.features.kernels.apart import apart, inner
 from streamgauge.features.kernels.each import kept_steps, summarize
 from streamgauge.features.kernels.fractions import LATE_WAYS, LATE_WIDTH, build_sheets, late_sums
 from streamgauge.features.kernels.moments import merge_before, moments
@@ -266,3 +266,7 @@ def evaluate_summarized(
         )
         finish_aged(own, spans[own[oc.G_SPAN], 1], t, held, total, late, scratch, at)
     finish_table(groups, table, base, t, scratch, out)
+
+
+evaluate_summarized_apart = apart(evaluate_summarized)
+"""`evaluate_summarized`, for kernels that call it without compiling it again."""

@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.events import array_types as ty
+from streamgauge.features.kernels.noting import note_changed
 from streamgauge.features.kernels.stream import evaluate_stream_apart
+from streamgauge.features.kernels.summarized import evaluate_summarized_apart
+from streamgauge.features.kernels.tree import SUMMARIZED
 
 Ints = NDArray[np.int64]
 
@@ -52,6 +55,8 @@ def _place(ranks: Ints, n: int, rank: int) -> int:
         ty.READ_INTS2,
         ty.READ_INTS2,
         ty.INTS,
+        ty.INTS,
+        ty.INTS,
         ty.FLOATS2,
     ),
     cache=True,
@@ -81,6 +86,8 @@ def sweep(
     spans: Ints,
     groups: Ints,
     table: Ints,
+    summary: Ints,
+    rolls: Ints,
     scratch: Ints,
     aggregates: NDArray[np.float64],
 ) -> None:
@@ -111,6 +118,9 @@ def sweep(
         spans: `BoundStream.spans`.
         groups: `BoundStream.groups`.
         table: `BoundStream.table`.
+        summary: A summary with room for the rows of the only entity (`streamgauge.features.summary`), or empty: then
+            every moment looks at each row of its windows.
+        rolls: What rolls along with it, or empty.
         scratch: int64[`BoundStream.scratch_size(largest)`].
         aggregates: float64[m, aggregates]; the stream's are written.
     """
@@ -146,8 +156,11 @@ def sweep(
                     continue
                 highest[own] = revision[row]
                 if current[own] >= 0:
+                    gone = _place(at_rank, n, rank[current[own]])
+                    if len(summary):
+                        note_changed(summary, rolls, at_time, at_mask, at_cols, gone, -1)
                     n -= 1
-                    for i in range(_place(at_rank, n + 1, rank[current[own]]), n):
+                    for i in range(gone, n):
                         at_time[i] = at_time[i + 1]
                         at_rank[i] = at_rank[i + 1]
                         for word in range(words):
@@ -173,23 +186,16 @@ def sweep(
                 for column in range(columns):
                     at_cols[column, at] = cols[row, column]
                 n += 1
+                if len(summary) and at < n - 1:
+                    note_changed(summary, rolls, at_time, at_mask, at_cols, at, 1)
             skip = -1
             if moment_key[moment] >= 0 and newest[moment_key[moment]] >= 0:
                 observed = current[newest[moment_key[moment]]]
                 if observed >= 0:
                     skip = _place(at_rank, n, rank[observed])
-            evaluate_stream_apart(
-                at_time,
-                at_mask,
-                at_cols,
-                n,
-                folds,
-                NULL,
-                spans,
-                groups,
-                table,
-                moment_t[moment],
-                skip,
-                scratch,
-                aggregates[moment],
-            )
+            rows = (at_time, at_mask, at_cols, n, folds, NULL, spans, groups, table)
+            t, out = moment_t[moment], aggregates[moment]
+            if n > SUMMARIZED and len(summary):
+                evaluate_summarized_apart(*rows, summary, t, skip, scratch, out)
+            else:
+                evaluate_stream_apart(*rows, t, skip, scratch, out)
