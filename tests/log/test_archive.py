@@ -113,6 +113,28 @@ def test_the_number_of_segments_stays_small(folder: Path) -> None:
     log.close()
 
 
+def test_dropping_hurries_where_records_come_faster_than_they_go(
+    tmp_path: Path, plain: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    drop = archived_log.drop_sealed
+
+    def noted(writer: sqlite3.Connection, through: int, rows: int) -> int:
+        sizes.append(rows)
+        return drop(writer, through, rows)
+
+    monkeypatch.setattr(archived_log, "drop_sealed", noted)
+    monkeypatch.setattr(archived_log, "DROPPED_AT_ONCE", 2)
+    log = opened(tmp_path)
+    fill(log)
+    assert log.seal(10, 30) == 210
+    # 240 records are 160 more than the tail and two sealings: the first go 80 at a time, the last two at a time.
+    assert (max(sizes), sizes[-1]) == (80, 2)
+    assert len(sizes) < 100
+    holds(log, plain)
+    log.close()
+
+
 class Killed(BaseException):
     """The process ends here."""
 

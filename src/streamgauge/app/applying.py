@@ -233,6 +233,8 @@ class Applier:
 
     def _apply_some(self, numbers: Sequence[int], run: _Run, first: int) -> None:
         """Apply the live records of those numbers."""
+        if not numbers:
+            return
         whole = len(numbers) == len(run.records)
         records = run.records if whole else [run.records[number] for number in numbers]
         self.states.fetch(dict.fromkeys(one.entity for one in records if one.entity not in self.pending))

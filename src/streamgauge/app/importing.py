@@ -7,7 +7,7 @@ import threading
 import zlib
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from streamgauge.app.answers import ImportAnswer, IngestAnswer, Refused
 from streamgauge.app.engine import Submission
@@ -35,9 +35,8 @@ CHUNK: Final = 4_096
 """How many records are appended at a time; the next ones are appended while these are applied."""
 
 _UNDER_WAY: Final = 3
-_SLICE: Final = 512
-_JUDGED: Final = 4_096
-"""Entities of a slice, where states are built and where only contradictions are looked for."""
+_SLICE: Final = 1_024
+"""How many entities are rebuilt between two batches of live events."""
 _SHOWN: Final = 100
 
 
@@ -176,17 +175,20 @@ class Importer:
         todo = len(self._engine.applier.pending)
         done = 0
         while self._engine.applier.pending:
-            done += int(str(self._engine.on_engine(self._rebuild_slice).result()))
-            progress("rebuilding entities", min(done, todo), todo)
+            waiting = cast("list[str]", self._engine.on_engine(lambda: sorted(self._engine.applier.pending)).result())
+            for start in range(0, len(waiting), _SLICE):
+                some = waiting[start : start + _SLICE]
+                done += cast("int", self._engine.on_engine(lambda some=some: self._rebuild_slice(some)).result())
+                progress("rebuilding entities", min(done, todo), todo)
         with self._counting:
             # While another import is under way, the marker is its own: its records may wait to be applied.
             if not self._under_way and not self._engine.applier.pending:
                 self._marker.clear()
         return done
 
-    def _rebuild_slice(self) -> int:
-        # A reload may have put another applier in place since the last slice.
-        return rebuild_pending(self._engine.applier, self._log, self._workers)
+    def _rebuild_slice(self, entities: Sequence[str]) -> int:
+        # A reload may have put another applier in place since the last slice, and live records come meanwhile.
+        return rebuild_pending(self._engine.applier, self._log, entities, self._workers)
 
     def _append(
         self,
@@ -268,23 +270,16 @@ class _Totals:
             self.refused.append(refused)
 
 
-def rebuild_pending(applier: Applier, log: Log, workers: int) -> int:
-    """Rebuild a slice of the pending entities up to the applied position; return how many.
+def rebuild_pending(applier: Applier, log: Log, entities: Sequence[str], workers: int) -> int:
+    """Rebuild those of some entities that are pending, up to the applied position; return how many.
 
     While no model is served nothing reads a state: then they are dropped, and come back from the log when needed; what
     contradicts an earlier record is still found. Only the applying thread may call it.
     """
-    if not applier.live.models:
-        dropped = sorted(applier.pending)[:_JUDGED]
-        book = SchemaBook(log.schema)
-        for batch in log.read_columns(dropped, applier.applied):
-            applier.quarantine(Judged.of(batch, book).rejected_records(book))
-        applier.store.delete(dropped)
-        applier.states.stored(dropped)
-        applier.pending.difference_update(dropped)
-        return len(dropped)
-    chosen = sorted(applier.pending)[:_SLICE]
-    if chosen:
+    chosen = [entity for entity in entities if entity in applier.pending]
+    if not chosen:
+        return 0
+    if applier.live.models:
         rebuild_store(
             log,
             applier.live.layouts,
@@ -294,6 +289,11 @@ def rebuild_pending(applier: Applier, log: Log, workers: int) -> int:
             workers=workers,
             on_rejected=applier.quarantine,
         )
-        applier.states.stored(chosen)
-        applier.pending.difference_update(chosen)
+    else:
+        book = SchemaBook(log.schema)
+        for batch in log.read_columns(chosen, applier.applied):
+            applier.quarantine(Judged.of(batch, book).rejected_records(book))
+        applier.store.delete(chosen)
+    applier.states.stored(chosen)
+    applier.pending.difference_update(chosen)
     return len(chosen)

@@ -176,7 +176,8 @@ class States:
         held = pending if isinstance(pending, (set, frozenset)) else frozenset(pending)
         end = time.monotonic() + self._limits.slice_seconds
         states: dict[str, bytes] = {}
-        for entity, first in self._dirty.items():
+        # While history comes in, there are no others but those that are passed over, and very many of them.
+        for entity, first in self._dirty.items() if len(self._dirty) > len(held) else ():
             if first > due:
                 break
             if entity in held:

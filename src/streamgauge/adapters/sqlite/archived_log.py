@@ -27,8 +27,10 @@ _Found = TypeVar("_Found")
 
 DROPPED_AT_ONCE: Final = 100
 """Rows of a transaction that drops what is sealed: appends wait for it."""
+_MOST_AT_ONCE: Final = 50_000
+"""Rows of one where very many wait: each row's entry in the index is on another page, which is written every time."""
 _REST: Final = 2
-"""So many times as long as such a transaction took is left to others before the next."""
+"""So many times as long as such a transaction took is left to others before the next, where few wait."""
 _WRITTEN_AT_ONCE: Final = 10_000
 _ATTEMPTS: Final = 20
 
@@ -193,10 +195,12 @@ class ArchivedLog(SqliteLog):
         with self._archive.writing(), suppress(_Stopped):
             for entity in self._reader.erasing():
                 self._finish_erasing(entity)
-            self._drop_sealed(stopped)
+            usual = 2 * (keep + least)
+            self._drop_sealed(usual, stopped)
             self._recovered = True
             while self._waiting(keep) >= least:
                 moved += self._seal_some(least, stopped)
+                self._drop_sealed(usual, stopped)
                 while self._archive.compact(lambda batches: _until(stopped, batches)):
                     pass
         return moved
@@ -231,21 +235,31 @@ class ArchivedLog(SqliteLog):
         after = self._archive.snapshot().sealed_to
         batch = LogSweeper(self._reader).between(after, after + count)
         self._archive.add(_until(stopped, batch.split(_WRITTEN_AT_ONCE)), after + count)
-        self._drop_sealed(stopped)
         return len(batch)
 
-    def _drop_sealed(self, stopped: Callable[[], bool]) -> None:
-        """Drop what the archive holds from the file; appends go on in between."""
-        through, dropped = self._archive.snapshot().sealed_to, DROPPED_AT_ONCE
-        while through and dropped == DROPPED_AT_ONCE:
+    def _drop_sealed(self, usual: int, stopped: Callable[[], bool]) -> None:
+        """Drop what the archive holds from the file; appends go on in between.
+
+        Args:
+            usual: How many records the file may hold before dropping hurries: they come faster than they go.
+            stopped: Asked before each transaction.
+        """
+        through = self._archive.snapshot().sealed_to
+        dropped = at_once = 0
+        while through and dropped == at_once:
             if stopped():
                 raise _Stopped
+            more = self.last_position() + 1 - self._reader.first_position() - usual
+            at_once = min(max(DROPPED_AT_ONCE, more // DROPPED_AT_ONCE), _MOST_AT_ONCE)
             began = time.perf_counter()
             with self._commit() as writer:
                 note_last(writer, *self._last(writer))
-                dropped = drop_sealed(writer, through, DROPPED_AT_ONCE)
-            self._checkpointer.written(dropped // 8)
-            time.sleep(_REST * (time.perf_counter() - began))
+                dropped = drop_sealed(writer, through, at_once)
+            if at_once == DROPPED_AT_ONCE:
+                self._checkpointer.written(dropped // 8)
+                time.sleep(_REST * (time.perf_counter() - began))
+            else:
+                self._checkpointer.written(dropped)
 
     def _erase(self, entity: str, beside: Mapping[str, Sequence[int]], up_to: int) -> int:
         held = [batch for reader in self._archive.snapshot().readers() for batch in reader.sweep([entity])]

@@ -96,6 +96,11 @@ class LogReader:
         """Return the newest position, 0 for an empty log."""
         return int(self.rows(LAST)[0][0])
 
+    def first_position(self) -> int:
+        """Return the oldest position in the file, the one behind the newest where it holds none."""
+        found = self.rows("SELECT min(position) FROM records")[0][0]
+        return self.last_position() + 1 if found is None else int(found)
+
     def needed(self) -> tuple[int, int]:
         """Return up to which position the archive must reach, and the oldest number that its manifest may have."""
         sealed_to, manifest = self.rows(NEEDED)[0]

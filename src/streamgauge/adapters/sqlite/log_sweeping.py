@@ -19,6 +19,12 @@ ROWS_OF_A_FETCH: Final = 5_000
 """Rows that become columns at a time; few, for other threads wait meanwhile."""
 ROWS_AT_ONCE: Final = 300_000
 """About how many rows one reading through the log may return: what bounds its memory."""
+# SQLite finds one end at a time by the tree; of both in one query it looks at every row.
+_ENDS: Final = """
+SELECT (SELECT min(position) FROM records WHERE position > :after AND position <= :cut),
+       (SELECT max(position) FROM records WHERE position > :after AND position <= :cut)
+"""
+
 SCANNED_AT_MOST: Final = 4_000_000
 """The longest log that is read through once for every so many rows; a longer one is searched by entity."""
 
@@ -50,12 +56,10 @@ class LogSweeper:
             behind: Begin with the entities behind this one.
         """
         cut = self._reader.last_position() if up_to is None else up_to
-        rows = self._reader.rows(
-            "SELECT coalesce(max(position) - min(position) + 1, 0) FROM records WHERE position > ? AND position <= ?",
-            (after, cut),
-        )[0][0]
-        if not rows:
+        first, last = self._reader.rows(_ENDS, {"after": after, "cut": cut})[0]
+        if first is None:
             return
+        rows = last - first + 1
         wanted = None if names is None else sorted({name for name in names if behind is None or name > behind})
         if wanted is not None and not self._most(wanted, rows):
             for start in range(0, len(wanted), SEARCHED_AT_ONCE):
