@@ -110,6 +110,10 @@ def _evaluate(
     out: Floats,
 ) -> None:
     """Write the aggregates of a part over an entity's blocks; the observed event is that row of that stream."""
+    # Known by their address: Numba counts the references to an array at each slice of it.
+    parts = ints_at(parts.ctypes.data, 0, len(parts))
+    scratch = ints_at(scratch.ctypes.data, 0, len(scratch))
+    out = ints_at(out.ctypes.data, 0, len(out)).view(np.float64)
     streams = parts[part]
     tables = part + 1 + streams * _STREAM
     for number in range(streams):

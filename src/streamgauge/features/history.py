@@ -240,7 +240,7 @@ def _sweep_stream(
     tables: BoundStream,
     aggregates: NDArray[np.float64],
 ) -> None:
-    from streamgauge.features.kernels.sweep import sweep
+    from streamgauge.features.kernels.sweep import sweep, work_size
 
     largest = int(np.diff(stream.offsets)[entities].max())
     summary = rolls = np.empty(0, np.int64)
@@ -267,5 +267,6 @@ def _sweep_stream(
         summary,
         rolls,
         np.empty(tables.scratch_size(largest), np.int64),
+        np.empty(work_size(largest, stream.mask.shape[1], stream.cols.shape[1]), np.int64),
         aggregates,
     )

@@ -210,7 +210,13 @@ def evaluate_summarized(
     resolve(time, n, folded_first, spans, t, skip, scratch)
     base = len(spans) * oc.SPAN_WIDTH
     free = base + len(groups) * oc.ROW_WIDTH
-    spare, total, late = np.empty(NODE_WIDTH, np.int64), np.empty(NODE_WIDTH, np.int64), np.empty(LATE_WIDTH, np.int64)
+    # Known by its address: Numba counts the references to an array at each slice of it (`features.block.ints_at`).
+    own_memory = np.empty(2 * NODE_WIDTH + LATE_WIDTH, np.int64)
+    spare, total = (
+        ints_at(own_memory.ctypes.data, 0, NODE_WIDTH),
+        ints_at(own_memory.ctypes.data, NODE_WIDTH, NODE_WIDTH),
+    )
+    late = ints_at(own_memory.ctypes.data, 2 * NODE_WIDTH, LATE_WIDTH)
     for group in range(len(groups)):
         own = groups[group]
         kind, at = own[oc.G_KIND], base + group * oc.ROW_WIDTH
@@ -266,6 +272,7 @@ def evaluate_summarized(
         )
         finish_aged(own, spans[own[oc.G_SPAN], 1], t, held, total, late, scratch, at)
     finish_table(groups, table, base, t, scratch, out)
+    own_memory[0] = 0  # kept until here
 
 
 evaluate_summarized_apart = apart(evaluate_summarized)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
 from streamgauge.events import array_types as ty
+from streamgauge.features.block import ints_at
 from streamgauge.features.kernels.noting import note_changed
 from streamgauge.features.kernels.stream import evaluate_stream_apart
 from streamgauge.features.kernels.summarized import evaluate_summarized_apart
 from streamgauge.features.kernels.tree import SUMMARIZED
 
 Ints = NDArray[np.int64]
+
+
+_SCALARS: Final = 5
+
+
+def work_size(largest: int, words: int, columns: int) -> int:
+    """Return how many int64 values `sweep` works on, where an entity has at most so many rows."""
+    return largest * (_SCALARS + words + columns)
 
 
 @njit(cache=True, nogil=True)
@@ -57,6 +68,7 @@ def _place(ranks: Ints, n: int, rank: int) -> int:
         ty.INTS,
         ty.INTS,
         ty.INTS,
+        ty.INTS,
         ty.FLOATS2,
     ),
     cache=True,
@@ -89,6 +101,7 @@ def sweep(
     summary: Ints,
     rolls: Ints,
     scratch: Ints,
+    work: Ints,
     aggregates: NDArray[np.float64],
 ) -> None:
     """Compute one stream's aggregates of many entities at moments sorted by entity and cut.
@@ -121,18 +134,27 @@ def sweep(
         summary: A summary with room for the rows of the only entity (`streamgauge.features.summary`), or empty: then
             every moment looks at each row of its windows.
         rolls: What rolls along with it, or empty.
-        scratch: int64[`BoundStream.scratch_size(largest)`].
+        scratch: int64[`BoundStream.scratch_size(largest)`], overwritten.
+        work: int64[`work_size`], overwritten.
         aggregates: float64[m, aggregates]; the stream's are written.
     """
     columns = cols.shape[1]
     words = mask.shape[1]
-    at_time = np.empty(largest, np.int64)
-    at_rank = np.empty(largest, np.int64)
-    at_mask = np.empty((largest, words), np.uint64)
-    at_cols = np.empty((columns, largest), np.int64)
-    current = np.empty(largest, np.int64)
-    highest = np.empty(largest, np.int64)
-    newest = np.empty(largest, np.int64)
+    # Known by their address: Numba counts the references to an array at each slice of it.
+    scratch = ints_at(scratch.ctypes.data, 0, len(scratch))
+    spans = ints_at(spans.ctypes.data, 0, spans.size).reshape(spans.shape)
+    groups = ints_at(groups.ctypes.data, 0, groups.size).reshape(groups.shape)
+    table = ints_at(table.ctypes.data, 0, table.size).reshape(table.shape)
+    folds = ints_at(folds.ctypes.data, 0, folds.size).reshape(folds.shape)
+    summary = ints_at(summary.ctypes.data, 0, len(summary))
+    rolls = ints_at(rolls.ctypes.data, 0, len(rolls))
+    at_time = ints_at(work.ctypes.data, 0, largest)
+    at_rank = ints_at(work.ctypes.data, largest, largest)
+    current = ints_at(work.ctypes.data, 2 * largest, largest)
+    highest = ints_at(work.ctypes.data, 3 * largest, largest)
+    newest = ints_at(work.ctypes.data, 4 * largest, largest)
+    at_mask = ints_at(work.ctypes.data, _SCALARS * largest, largest * words).view(np.uint64).reshape(largest, words)
+    at_cols = ints_at(work.ctypes.data, (_SCALARS + words) * largest, columns * largest).reshape(columns, largest)
     for entity in entities:
         if moment_offsets[entity] == moment_offsets[entity + 1]:
             continue
@@ -194,7 +216,8 @@ def sweep(
                 if observed >= 0:
                     skip = _place(at_rank, n, rank[observed])
             rows = (at_time, at_mask, at_cols, n, folds, NULL, spans, groups, table)
-            t, out = moment_t[moment], aggregates[moment]
+            t, width = moment_t[moment], aggregates.shape[1]
+            out = ints_at(aggregates.ctypes.data, moment * width, width).view(np.float64)
             if n > SUMMARIZED and len(summary):
                 evaluate_summarized_apart(*rows, summary, t, skip, scratch, out)
             else:
