@@ -31,6 +31,8 @@ NOTES = (
 _HISTORY = 3
 _AT_ONCE = 250_000
 _INGESTED = 20_000
+_REPEATED = 1_000_000
+"""Up to so many events a backfill is measured several times."""
 _TREES = 200
 
 
@@ -135,8 +137,9 @@ def measure(kind: str, size: Size) -> Cost:
     return Cost(**json.loads(ended.stdout))
 
 
-def backfill(size: Size, repetitions: int = 3) -> Cost:
-    """Compute sixteen features at each of a log's payments."""
+def backfill(size: Size) -> Cost:
+    """Compute sixteen features at each of a log's payments: thrice, where it is not very long."""
+    repetitions = 3 if size.events <= _REPEATED else 1
     payments = simulate(size.events, 0.01, accounts=size.accounts)
     with tempfile.TemporaryDirectory() as folder:
         log = write_log(payments, Path(folder))

@@ -14,8 +14,8 @@ def test_the_ratio_is_that_of_neighbouring_sizes() -> None:
 
 
 def test_both_are_measured_at_any_size() -> None:
-    filled = backfill(Size(5, 200), repetitions=2)
-    assert len(filled.cpu) == 2
+    filled = backfill(Size(5, 200))
+    assert len(filled.cpu) == 3
     assert min(filled.cpu) > 0
     streamed = engine(Size(5, 100), trees=5)
     assert streamed.cpu[0] > 0
