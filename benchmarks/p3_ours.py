@@ -89,13 +89,13 @@ def write_log(payments: Payments, folder: Path) -> SqliteLog:
     )
     log = ArchivedLog(folder / "log.sqlite", Archive(folder / "archive", ParquetSegments))
     log.register_schema(STREAM)
-    now = int(payments.known_at.max())
+    now, settings = int(payments.known_at.max()), LogSettings()
     for part in frame.iter_slices(_BATCH):
         checked = validate_import(part, STREAM, known_at="known_at")
         if checked.rejected:
             raise ValueError(f"The log refuses a payment: {checked.rejected[0]}")
         log.append(checked.records, now)
-    log.seal(LogSettings().tail, LogSettings().seal)
+        log.seal(settings.tail, settings.seal)
     return log
 
 
