@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 
-from streamgauge.app.compiling import compile_kernels
+from streamgauge.app.compiling import LATER, PARTS, compile_kernels
 
 # For nights: make soak, make fuzz.
 settings.register_profile("soak", deadline=None, print_blob=True, max_examples=5_000)
@@ -17,4 +17,5 @@ if settings.get_current_profile_name() == "default":
 
 def pytest_sessionstart() -> None:
     """Compile what is not compiled yet, or of older sources, the processes of a run together."""
-    compile_kernels(lambda _what, _done, _total: None)
+    for parts in (PARTS, LATER):
+        compile_kernels(lambda _what, _done, _total: None, parts)

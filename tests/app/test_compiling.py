@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from streamgauge.app import compiling
-from streamgauge.app.compiling import PARTS, Part, compile_kernels, kernels_compiled, kernels_kept, share
+from streamgauge.app.compiling import (
+    LATER,
+    PARTS,
+    CompilingLater,
+    Part,
+    compile_kernels,
+    kernels_compiled,
+    kernels_kept,
+    share,
+)
+from streamgauge.features import summary
 
 ALL = (Part("a"), Part("b", ("a",)), Part("c", ("a", "b")), Part("d"))
 
@@ -91,7 +101,7 @@ def test_progress_counts_the_parts(tmp_path: Path) -> None:
 
 def test_what_a_part_needs_comes_before_it() -> None:
     seen = set[str]()
-    for part in PARTS:
+    for part in PARTS + LATER:
         assert seen.issuperset(part.needs), part
         seen.add(part.module)
 
@@ -123,9 +133,47 @@ def test_where_nothing_can_be_written_kernels_cannot_be_kept(tmp_path: Path, mon
 
 def test_a_part_compiles_no_kernel_of_another_part_that_it_does_not_need() -> None:
     loaded = "import sys; __import__(sys.argv[1]); print(*[name for name in sys.argv[2:] if name in sys.modules])"
-    modules = [part.module for part in PARTS]
-    for part in PARTS:
+    modules = [part.module for part in PARTS + LATER]
+    for part in PARTS + LATER:
         ended = subprocess.run(
             [sys.executable, "-c", loaded, part.module, *modules], capture_output=True, text=True, check=True
         )
         assert set(ended.stdout.split()) <= {part.module, *part.needs}, part
+
+
+def test_what_few_need_is_compiled_behind_and_streams_are_summarized_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "_KERNELS", summary._Kernels())
+    ended = tmp_path / "ended"
+    script = f"import pathlib, time; time.sleep(0.3); pathlib.Path({str(ended)!r}).touch()"
+    started = subprocess.Popen
+    monkeypatch.setattr(compiling, "kernels_compiled", lambda parts=PARTS: parts is PARTS)
+    monkeypatch.setattr(subprocess, "Popen", lambda _command, **named: started([sys.executable, "-c", script], **named))
+    told = threading.Event()
+    assert summary.makes_summaries()
+    later = CompilingLater()
+    assert not summary.makes_summaries()
+    later.then(told.set)
+    assert told.wait(60)
+    assert ended.exists()
+    assert summary.makes_summaries()
+    later.close()
+
+
+def test_a_process_that_fails_to_compile_leaves_streams_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "_KERNELS", summary._Kernels())
+    started = subprocess.Popen
+    monkeypatch.setattr(compiling, "kernels_compiled", lambda parts=PARTS: parts is PARTS)
+    monkeypatch.setattr(subprocess, "Popen", lambda _command, **named: started(["false"], **named))
+    later = CompilingLater()
+    later.then(lambda: pytest.fail("Nothing was compiled."))
+    later.close()
+    assert not summary.makes_summaries()
+
+
+def test_where_all_is_compiled_nothing_is_put_off() -> None:
+    later = CompilingLater()
+    assert summary.makes_summaries()
+    later.then(lambda: pytest.fail("There is nothing to wait for."))
+    later.close()

@@ -15,6 +15,7 @@ from streamgauge.definitions.specs import AggregateSpec, Tree, WindowSpec
 from streamgauge.features.asking import Programs, Trigger
 from streamgauge.features.batch import Batch, apply_all
 from streamgauge.features.bind import BoundProgram
+from streamgauge.features.block import SUMMARY
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.kernels.ordered import R_ALIVE, ROLL_WIDTH
 from streamgauge.features.kernels.rolls import PATIENCE
@@ -22,6 +23,7 @@ from streamgauge.features.kernels.tree import BLOCK_BITS, BUILT, FAN_BITS, SUMMA
 from streamgauge.features.layout import evaluate_conditions
 from streamgauge.features.state import EntityState
 from streamgauge.features.stream_state import StreamState
+from streamgauge.features.summary import put_off_summaries
 from streamgauge.testing.records import record
 from tests.features.direct import SECOND, bind_aggregates
 from tests.features.scanning import StreamArrays, compute_one
@@ -252,3 +254,24 @@ def test_a_state_that_is_read_again_and_again_gives_the_bits_of_its_events(
         moment = t if step != "back" else max(at, state.answers_from)
         same(bound, state, max(moment, state.answers_from), stream.count - 1 if number % 3 == 1 else -1)
     assert stream.summary is reserved
+
+
+def test_a_summary_that_was_put_off_is_made_later_and_gives_the_same_bits() -> None:
+    bound = BOUND[False]
+    put_off_summaries()
+    try:
+        state = filled(bound, [DAY + number * SECOND for number in range(SUMMARIZED + 300)], 5)
+        stream = state.streams["Move"]
+        assert not stream.block[SUMMARY]
+        newest = int(stream.time[stream.count - 1])
+        same(bound, state, newest, -1)
+    finally:
+        put_off_summaries(until_called_again=False)
+    address = stream.address
+    stream.summarize()
+    assert stream.address == address
+    assert stream.block[SUMMARY]
+    same(bound, state, newest, -1)
+    put(bound, stream, "late", DAY + 500 * SECOND + 1, np.random.default_rng(1))
+    state.keep("Move", stream)
+    same(bound, state, newest, -1)

@@ -18,6 +18,7 @@ from streamgauge.adapters.parquet.segments import ParquetSegment, ParquetSegment
 from streamgauge.adapters.sqlite import archived_log, stretch
 from streamgauge.adapters.sqlite.archived_log import ArchivedLog
 from streamgauge.adapters.sqlite.log import SqliteLog
+from streamgauge.adapters.sqlite.log_tail import drop_sealed
 from streamgauge.errors import LogDamaged
 from streamgauge.events.record import Record
 from streamgauge.log.archive import Archive
@@ -117,11 +118,10 @@ def test_dropping_hurries_where_records_come_faster_than_they_go(
     tmp_path: Path, plain: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    drop = archived_log.drop_sealed
 
     def noted(writer: sqlite3.Connection, through: int, rows: int) -> int:
         sizes.append(rows)
-        return drop(writer, through, rows)
+        return drop_sealed(writer, through, rows)
 
     monkeypatch.setattr(archived_log, "drop_sealed", noted)
     monkeypatch.setattr(archived_log, "DROPPED_AT_ONCE", 2)

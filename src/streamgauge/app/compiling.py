@@ -10,6 +10,9 @@ import fcntl
 import hashlib
 import importlib
 import os
+import subprocess
+import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -43,6 +46,8 @@ class Part:
 
 _KERNEL: Final = "streamgauge.features.kernels.stream"
 _SUMMARIZED: Final = "streamgauge.features.kernels.summarized"
+_NOTING: Final = "streamgauge.features.kernels.noting"
+_STORED: Final = "streamgauge.features.stored"
 _EVALUATING: Final = "streamgauge.features.evaluating"
 _PACKING: Final = "streamgauge.features.packing"
 _CONDITIONS: Final = "streamgauge.features.conditions"
@@ -52,37 +57,82 @@ _ORDERING: Final = "streamgauge.features.ordering"
 # What one process begins with at this end, and another at that one, takes each about as long.
 PARTS: Final = (
     Part(_KERNEL),
-    Part(_SUMMARIZED, (_KERNEL,)),
-    Part(_EVALUATING, (_KERNEL, _SUMMARIZED)),
-    Part("streamgauge.features.kernels.sweep", (_KERNEL, _SUMMARIZED)),
+    Part(_EVALUATING, (_KERNEL,)),
+    Part("streamgauge.features.kernels.sweep", (_KERNEL,)),
     Part(_PACKING),
     Part(_CONDITIONS),
-    Part("streamgauge.features.stored", (_KERNEL, _SUMMARIZED, _EVALUATING, _PACKING, _CONDITIONS)),
     Part(_ORDERING),
     Part(_BATCH),
     Part("streamgauge.adapters.sqlite.log_columns", (_BATCH, _ORDERING)),
     Part("streamgauge.features.kernels.roll"),
 )
+LATER: Final = (
+    Part(_STORED, (_KERNEL, _EVALUATING, _PACKING, _CONDITIONS)),
+    Part(_NOTING),
+    Part(_SUMMARIZED, (_KERNEL,)),
+)
+"""What few projects need in their first minute: for the portfolio as a whole, and for streams with very many events."""
 
 
-def compile_kernels(progress: Callable[[str, int, int], None], *, from_end: bool = False) -> None:
-    """Import every kernel, and compile those that are not compiled yet.
+def compile_kernels(
+    progress: Callable[[str, int, int], None], parts: Sequence[Part] = PARTS, *, from_end: bool = False
+) -> None:
+    """Import kernels, and compile those that are not compiled yet.
 
     Processes that do so at the same time share the work: each takes what no other has begun, and loads the rest.
 
     Args:
         progress: Told how many parts are done, where any is compiled.
+        parts: `PARTS` or `LATER`.
         from_end: Whether to begin with the last part, as a second process does well to.
     """
-    if kernels_compiled():
+    if kernels_compiled(parts):
         return
     folder, stamp = _folder(), _stamp()
     if folder is not None:
         drop_stale(folder, PACKAGE)
-    share(tuple(reversed(PARTS)) if from_end else PARTS, folder, importlib.import_module, progress)
+    share(tuple(reversed(parts)) if from_end else parts, folder, importlib.import_module, progress)
     if folder is not None:
         with suppress(OSError):
-            (folder / _MARK).write_text(stamp, encoding="ascii")
+            (folder / _mark(parts)).write_text(stamp, encoding="ascii")
+
+
+class CompilingLater:
+    """A process that compiles `LATER` behind others' work, while this one makes no summaries yet.
+
+    Without it the first that needs such a kernel waits for its compilation; with it none does but the portfolio.
+    """
+
+    def __init__(self) -> None:
+        """Begin, where there is anything to compile and a place to keep it."""
+        self._process: subprocess.Popen[bytes] | None = None
+        if kernels_compiled(LATER) or not kernels_kept():
+            return
+        from streamgauge.features.summary import put_off_summaries
+
+        put_off_summaries()
+        self._process = subprocess.Popen(  # noqa: S603 - this module
+            [sys.executable, "-m", __name__], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+
+    def then(self, summarize: Callable[[], object]) -> None:
+        """Make summaries from when it has ended, and call a function that does so of what is in memory."""
+        if self._process is not None:
+            threading.Thread(target=self._wait, args=(self._process, summarize), name="compiling", daemon=True).start()
+
+    def close(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    @staticmethod
+    def _wait(process: subprocess.Popen[bytes], summarize: Callable[[], object]) -> None:
+        if process.wait() == 0:
+            from streamgauge.features.summary import put_off_summaries
+
+            put_off_summaries(until_called_again=False)
+            summarize()
 
 
 def drop_stale(folder: Path, package: Path) -> None:
@@ -106,13 +156,12 @@ def drop_stale(folder: Path, package: Path) -> None:
         begun.write_text(stamp, encoding="ascii")
 
 
-def kernels_compiled() -> bool:
-    """Return whether every kernel of this installation has been compiled and kept."""
-    stamp = _stamp()
-    for folder in _folders():
+def kernels_compiled(parts: Sequence[Part] = PARTS) -> bool:
+    """Return whether the kernels of this installation have been compiled and kept."""
+    folder = _folder()
+    if folder is not None:
         with suppress(OSError):
-            if (folder / _MARK).read_text(encoding="ascii") == stamp:
-                return True
+            return (folder / _mark(parts)).read_text(encoding="ascii") == _stamp()
     return False
 
 
@@ -152,6 +201,11 @@ def share(
 
 
 _MARK: Final = "streamgauge-kernels"
+_NICENESS: Final = 19
+
+
+def _mark(parts: Sequence[Part]) -> str:
+    return f"{_MARK}.later" if parts is LATER else _MARK
 
 
 def _taken(locks: ExitStack, folder: Path | None, name: str) -> bool:
@@ -192,3 +246,8 @@ def _stamp() -> str:
             found = path.stat()
             facts.append(f"{path.name} {found.st_mtime_ns} {found.st_size}")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    os.nice(_NICENESS)
+    compile_kernels(lambda _what, _done, _of: None, LATER)

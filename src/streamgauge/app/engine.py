@@ -139,6 +139,14 @@ class Engine:
                 break
         return applied, behind
 
+    def summarize(self) -> None:
+        """Make the summaries of the states in memory that were put off, between two batches."""
+
+        def summarize() -> None:  # by then a reload may have put another applier in place
+            self.applier.states.summarize()
+
+        self.on_engine(summarize)
+
     @property
     def waiting(self) -> int:
         """How many submissions wait to be appended or applied, about."""

@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections import deque
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from streamgauge.app.answers import ImportAnswer, IngestAnswer, Refused
@@ -177,8 +178,8 @@ class Importer:
         while self._engine.applier.pending:
             waiting = cast("list[str]", self._engine.on_engine(lambda: sorted(self._engine.applier.pending)).result())
             for start in range(0, len(waiting), _SLICE):
-                some = waiting[start : start + _SLICE]
-                done += cast("int", self._engine.on_engine(lambda some=some: self._rebuild_slice(some)).result())
+                rebuild = partial(self._rebuild_slice, waiting[start : start + _SLICE])
+                done += cast("int", self._engine.on_engine(rebuild).result())
                 progress("rebuilding entities", min(done, todo), todo)
         with self._counting:
             # While another import is under way, the marker is its own: its records may wait to be applied.

@@ -155,6 +155,12 @@ class States:
         if self._dirty:
             self._marks.append((time.monotonic(), position))
 
+    def summarize(self) -> None:
+        """Make the summaries of the decoded states that were put off."""
+        for state in self._cached.values():
+            for stream in state.streams.values():
+                stream.summarize()
+
     def watermark(self) -> int:
         """Return the position up to which the stored states lack nothing."""
         first = next(iter(self._dirty.values()), None)

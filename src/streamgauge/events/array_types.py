@@ -20,6 +20,7 @@ READ_CELLS: Final = types.Tuple((READ_BYTES, READ_INTS, READ_INTS))
 INTS: Final = types.int64[::1]
 INTS2: Final = types.int64[:, ::1]
 WORDS: Final = types.uint64[::1]
+WORDS2: Final = types.uint64[:, ::1]
 BYTES: Final = types.uint8[::1]
 FLAGS: Final = types.boolean[::1]
 FLOATS: Final = types.float64[::1]

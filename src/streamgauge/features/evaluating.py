@@ -12,10 +12,9 @@ from streamgauge.events import array_types as ty
 from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMMARY, ints_at
 from streamgauge.features.kernels import tree
 from streamgauge.features.kernels.apart import apart, inner
-from streamgauge.features.kernels.noting import note_changed
 from streamgauge.features.kernels.opcodes import FOLD_WIDTH, GROUP_WIDTH, SPAN_WIDTH, TABLE_WIDTH
 from streamgauge.features.kernels.stream import evaluate_stream_apart
-from streamgauge.features.kernels.summarized import evaluate_summarized_apart
+from streamgauge.features.kernels.summaries import evaluate_at, note_at
 from streamgauge.features.kernels.tree import SUMMARIZED
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def _evaluate(
         if n > SUMMARIZED and head[SUMMARY] != 0:
             memory = ints_at(head[SUMMARY], 0, ints_at(head[SUMMARY], 0, tree.HEAD)[tree.SIZE])
             own = (time, mask, cols, n, fold, first, windows, passes, table)
-            evaluate_summarized_apart(*own, memory, t, skip, scratch, out)
+            evaluate_at(memory[tree.EVALUATE], *own, memory, t, skip, scratch, out)
         else:
             evaluate_stream_apart(time, mask, cols, n, fold, first, windows, passes, table, t, skip, scratch, out)
         tables = end
@@ -254,7 +253,7 @@ def _insert(row: Ints, address: int, values: Ints) -> tuple[int, int]:
         rolls = ints_at(memory[tree.ROLLS], 0, memory[tree.ROLLS_SIZE])
         mask = block[masks : masks + capacity * words].view(np.uint64).reshape(capacity, words)
         cols = block[masks + words * capacity : masks + (words + columns) * capacity].reshape(columns, capacity)
-        note_changed(memory, rolls, time, mask, cols, at, 1)
+        note_at(memory[tree.NOTE], memory, rolls, time, mask, cols, at, 1)
     return at, block[0]
 
 

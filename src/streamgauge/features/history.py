@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from streamgauge.features.compute import finish_rows
 from streamgauge.features.kernels.tree import SUMMARIZED
-from streamgauge.features.summary import new_rolls, new_summary
+from streamgauge.features.summary import makes_summaries, new_rolls, new_summary
 from streamgauge.features.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -208,13 +208,17 @@ def _aggregate_stream(
         )
     left = (plan.left_spans, plan.left_groups, plan.left_table)
     whole = (tables.spans, tables.groups, tables.table)
+    asked = np.diff(offsets)
+    large = (np.diff(stream.offsets) > SUMMARIZED) & (asked >= _WORTH_A_SUMMARY)
+    if not (makes_summaries() and len(stream.layout.nodes) + len(stream.layout.rolls)):
+        large[:] = False
     for wanted, parts in ((rolls, left), (~rolls, whole)):
-        asked = np.diff(offsets)
         if len(parts[2]):
-            large = (np.diff(stream.offsets) > SUMMARIZED) & (asked >= _WORTH_A_SUMMARY)
-            every = [np.flatnonzero(wanted & (asked > 0) & ~large), *np.flatnonzero(wanted & large).reshape(-1, 1)]
-            for entities in (some for some in every if len(some)):
-                _sweep_stream(stream, entities, cut, moments, offsets, parts, tables, aggregates)
+            small = np.flatnonzero(wanted & (asked > 0) & ~large)
+            if len(small):
+                _sweep_stream(stream, small, cut, moments, offsets, parts, tables, aggregates)
+            for one in np.flatnonzero(wanted & large).reshape(-1, 1):
+                _sweep_stream(stream, one, cut, moments, offsets, parts, tables, aggregates, summarized=True)
 
 
 def _cut_order(stream: StreamTimeline, *, by_knowledge: bool) -> tuple[Ints, Ints, Ints]:
@@ -230,7 +234,7 @@ def _cut_order(stream: StreamTimeline, *, by_knowledge: bool) -> tuple[Ints, Int
     return order, stream.known_at, stream.position
 
 
-def _sweep_stream(
+def _sweep_stream(  # noqa: PLR0913 - all that a sweep is told
     stream: StreamTimeline,
     entities: Ints,
     cut: tuple[Ints, Ints, Ints],
@@ -239,12 +243,14 @@ def _sweep_stream(
     parts: tuple[Ints, Ints, Ints],
     tables: BoundStream,
     aggregates: NDArray[np.float64],
+    *,
+    summarized: bool = False,
 ) -> None:
     from streamgauge.features.kernels.sweep import sweep, work_size
 
     largest = int(np.diff(stream.offsets)[entities].max())
     summary = rolls = np.empty(0, np.int64)
-    if len(entities) == 1 and largest > SUMMARIZED and np.diff(offsets)[entities[0]] >= _WORTH_A_SUMMARY:
+    if summarized:
         rolls = new_rolls(stream.layout.rolls, largest)
         summary = new_summary(stream.layout.nodes, largest, rolls)
     sweep(

@@ -12,10 +12,9 @@ from streamgauge.definitions.schema import NULL
 from streamgauge.features.block import CAPACITY, COUNT, FOLDED_FIRST, HEAD, SUMMARY, address_of, new_block
 from streamgauge.features.identity import Entry
 from streamgauge.features.kernels.moments import fold_events
-from streamgauge.features.kernels.noting import note_changed, note_dropped
 from streamgauge.features.kernels.opcodes import FOLD_WIDTH
 from streamgauge.features.kernels.tree import SUMMARIZED
-from streamgauge.features.summary import new_rolls, new_summary
+from streamgauge.features.summary import makes_summaries, new_rolls, new_summary
 
 if TYPE_CHECKING:
     from streamgauge.features.block import Ints
@@ -171,8 +170,7 @@ class StreamState:
         self.mask[at] = mask
         self.cols[:, at] = values
         self.block[COUNT] = n + 1
-        if self.summary is not None:
-            note_changed(self.summary, self.rolls, self.time, self.mask, self.cols, at, 1)
+        self._note(at, 1)
         self.inserted(event_id, at, event_time, sequence)
 
     def inserted(self, event_id: str, at: int, event_time: int, sequence: int) -> None:
@@ -210,8 +208,7 @@ class StreamState:
     def remove(self, event_id: str, event_time: int) -> None:
         """Take a live event out."""
         at, n = self.find(event_id, event_time), self.count
-        if self.summary is not None:
-            note_changed(self.summary, self.rolls, self.time, self.mask, self.cols, at, -1)
+        self._note(at, -1)
         del self.ids[at - self.hidden]
         for row in (self.time, self.sequence, self.mask):
             row[at : n - 1] = row[at + 1 : n]
@@ -266,6 +263,11 @@ class StreamState:
         self.mask[:n], self.cols[:, :n] = mask[:n], cols[:, :n]
         return True
 
+    def summarize(self) -> None:
+        """Make the summary that was put off, where there are events enough for one."""
+        if self.summary is None:
+            self._use(self.block)
+
     def _forget_first(self, count: int) -> None:
         """Forget the ids of the oldest events."""
         named = count - self.hidden
@@ -285,8 +287,18 @@ class StreamState:
         self.cols[:, :left] = self.cols[:, count:n]
         self.block[COUNT] = left
         if self.summary is not None:
+            from streamgauge.features.kernels.noting import note_dropped
+
             note_dropped(self.summary, self.rolls, count)
         self.hidden -= count
+
+    def _note(self, row: int, sign: int) -> None:
+        """Tell the summary of an event that was inserted (sign 1), or is going to be removed (sign -1)."""
+        if self.summary is None:
+            return
+        from streamgauge.features.kernels.noting import note_changed
+
+        note_changed(self.summary, self.rolls, self.time, self.mask, self.cols, row, sign)
 
     def _place(self, event_id: str, event_time: int, sequence: int) -> int:
         """Return where an event belongs by (event time, sequence, id); text sorts as its UTF-8 bytes do."""
@@ -315,7 +327,8 @@ class StreamState:
         self.block, self.address = block, address_of(block)
         capacity, start = int(block[CAPACITY]), HEAD + folds * FOLD_WIDTH
         self.summary: Ints | None = None
-        if self.layout is not None and capacity > SUMMARIZED and len(self.layout.nodes) + len(self.layout.rolls):
+        summed = self.layout is not None and capacity > SUMMARIZED and makes_summaries()
+        if self.layout is not None and summed and len(self.layout.nodes) + len(self.layout.rolls):
             self.rolls = new_rolls(self.layout.rolls, capacity)
             self.summary = new_summary(self.layout.nodes, capacity, self.rolls)
         block[SUMMARY] = 0 if self.summary is None else address_of(self.summary)

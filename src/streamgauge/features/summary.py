@@ -21,6 +21,7 @@ from streamgauge.features.kernels import fractions as kf
 from streamgauge.features.kernels import opcodes as oc
 from streamgauge.features.kernels import ordered as ko
 from streamgauge.features.kernels import tree as kt
+from streamgauge.features.kernels.apart import pointer
 from streamgauge.features.kernels.nodes import NODE_WIDTH
 from streamgauge.features.kernels.tree import BLOCK_BITS, FAN_BITS, HEAD, KIND_WIDTH
 
@@ -41,6 +42,41 @@ _SUMS: Final = {oc.SLOPE: kf.SLOPE_SUMS, oc.LEVEL: kf.LEVEL_SUMS, oc.LEVEL_BELOW
 _FEW: Final = 128
 """So many of the newest events are looked at one by one."""
 _OF_BELOW: Final = frozenset({"level_time_below", "level_since_below"})
+
+
+class _Kernels:
+    """The kernels of summaries, loaded when one is made for the first time."""
+
+    def __init__(self) -> None:
+        self.put_off = False
+        self._found: tuple[int, int] | None = None
+
+    def addresses(self) -> tuple[int, int]:
+        """Return where the kernels lie that evaluate a summary and that note a change."""
+        if self._found is None:
+            from streamgauge.features.kernels.noting import note_changed
+            from streamgauge.features.kernels.summarized import evaluate_summarized
+
+            self._found = pointer(evaluate_summarized), pointer(note_changed)
+        return self._found
+
+
+_KERNELS: Final = _Kernels()
+
+
+def put_off_summaries(*, until_called_again: bool = True) -> None:
+    """Make no summary while their kernels are not compiled, or from now on again.
+
+    Without one each row of a window is looked at: the same values, and slower where a stream has very many.
+    """
+    if not until_called_again:
+        _KERNELS.addresses()
+    _KERNELS.put_off = until_called_again
+
+
+def makes_summaries() -> bool:
+    """Return whether streams with very many events are summarized."""
+    return not _KERNELS.put_off
 
 
 def node_kinds(
@@ -134,6 +170,7 @@ def new_summary(kinds: IntArray, events: int, rolls: IntArray) -> IntArray:
     head = np.zeros(HEAD, np.int64)
     head[kt.KINDS], head[kt.LEVELS], head[kt.NODES] = len(kinds), len(sizes), sum(sizes)
     head[kt.ROLLS], head[kt.ROLLS_SIZE] = address_of(rolls), len(rolls)
+    head[kt.EVALUATE], head[kt.NOTE] = _KERNELS.addresses()
     fixed = HEAD + own.size + len(sizes)
     at = head[kt.JOINED] = fixed + len(kinds) * sum(sizes) * NODE_WIDTH
     at = head[kt.LATE] = at + len(kinds) * kt.JOINED_WAYS * kt.JOINED_WIDTH

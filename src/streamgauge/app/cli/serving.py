@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,17 +67,19 @@ def run(
 def _run_alone(place: Place, started: Callable[[str], None]) -> None:
     """Own the data and answer requests in this process."""
     from streamgauge.app.api.serving import serve
+    from streamgauge.app.compiling import CompilingLater
     from streamgauge.app.owner import Owner
-
-    with Progress() as progress:
-        owner = Owner.open(place, progress=progress, early=True)
 
     def said(url: str) -> None:
         started(url)
         if not owner.live.models:
             note("No model is served yet: streamgauge import, then streamgauge train, beside this process.")
 
-    serve(owner, on_started=said)
+    with closing(CompilingLater()) as later:
+        with Progress() as progress:
+            owner = Owner.open(place, progress=progress, early=True)
+        later.then(owner.engine.summarize)
+        serve(owner, on_started=said)
 
 
 def demo(  # noqa: PLR0913 - every part of a demo may be larger or smaller

@@ -7,6 +7,7 @@ import select
 import socket
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,19 +41,22 @@ def main() -> None:
 def _own(place: Place, life: int) -> None:
     from streamgauge.app.api.serving import Serving
     from streamgauge.app.cli.terminal import Progress
+    from streamgauge.app.compiling import CompilingLater
     from streamgauge.app.owner import Owner
 
     serving: list[Serving] = []
     threading.Thread(target=_watch, args=(life, serving), daemon=True).start()
-    with Progress() as progress:
-        owner = Owner.open(place, progress=progress, early=True)
 
     def started(_url: str) -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
 
-    serving.append(Serving(owner, on_started=started, by_workers=True))
-    serving[0].run()
+    with closing(CompilingLater()) as later:
+        with Progress() as progress:
+            owner = Owner.open(place, progress=progress, early=True)
+        later.then(owner.engine.summarize)
+        serving.append(Serving(owner, on_started=started, by_workers=True))
+        serving[0].run()
 
 
 def _watch(life: int, serving: list[Serving]) -> None:

@@ -151,6 +151,11 @@ def run_worker(place: Place, listener: socket.socket, life: int) -> None:
     """
     import uvloop
 
+    from streamgauge.app.compiling import LATER, kernels_compiled
+    from streamgauge.features.summary import put_off_summaries
+
+    if not kernels_compiled(LATER):  # the owner sees to it, and one read is no worse without
+        put_off_summaries()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(place, listener, life))
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from streamgauge.features.kernels.fractions import L_REACHED, LATE_WAYS, LATE_WIDTH
 from streamgauge.features.kernels.rolls import roll_changed, roll_dropped
+from streamgauge.features.kernels.summaries import NOTE
 from streamgauge.features.kernels.tree import (
     BLOCK_BITS,
     BUILT,
@@ -38,15 +39,7 @@ def _forget_from(summary: Ints, row: int) -> None:
 
 
 @njit(
-    types.void(
-        types.int64[::1],
-        types.int64[::1],
-        types.int64[::1],
-        types.uint64[:, ::1],
-        types.int64[:, ::1],
-        types.int64,
-        types.int64,
-    ),
+    NOTE,
     cache=True,
     nogil=True,
     error_model="numpy",

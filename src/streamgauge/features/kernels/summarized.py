@@ -9,17 +9,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamgauge.definitions.schema import NULL
-from streamgauge.events import array_types as ty
 from streamgauge.features.block import ints_at
 from streamgauge.features.kernels import opcodes as oc
 from streamgauge.features.kernels.aged import finish_aged
-from streamgauge.features.kernels.apart import apart, inner
+from streamgauge.features.kernels.apart import inner
 from streamgauge.features.kernels.each import kept_steps, summarize
 from streamgauge.features.kernels.fractions import LATE_WAYS, LATE_WIDTH, build_sheets, late_sums
 from streamgauge.features.kernels.moments import merge_before, moments
 from streamgauge.features.kernels.nodes import NODE_WIDTH
 from streamgauge.features.kernels.rolls import find_roll, pass_rolled
 from streamgauge.features.kernels.stream import finish_table, first_after, pass_level, pass_rows, resolve
+from streamgauge.features.kernels.summaries import EVALUATE
 from streamgauge.features.kernels.tree import (
     BLOCK_BITS,
     BUILT,
@@ -138,22 +138,7 @@ def _scan(
 
 
 @njit(
-    ty.NONE(
-        ty.READ_INTS,
-        ty.READ_WORDS2,
-        ty.READ_INTS2,
-        ty.INT,
-        ty.READ_INTS2,
-        ty.INT,
-        ty.READ_INTS2,
-        ty.READ_INTS2,
-        ty.READ_INTS2,
-        ty.INTS,
-        ty.INT,
-        ty.INT,
-        ty.INTS,
-        ty.FLOATS,
-    ),
+    EVALUATE,
     cache=True,
     nogil=True,
     error_model="numpy",
@@ -273,7 +258,3 @@ def evaluate_summarized(
         finish_aged(own, spans[own[oc.G_SPAN], 1], t, held, total, late, scratch, at)
     finish_table(groups, table, base, t, scratch, out)
     own_memory[0] = 0  # kept until here
-
-
-evaluate_summarized_apart = apart(evaluate_summarized)
-"""`evaluate_summarized`, for kernels that call it without compiling it again."""

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from streamgauge.definitions.schema import NULL
 from streamgauge.events import array_types as ty
 from streamgauge.features.block import ints_at
-from streamgauge.features.kernels.noting import note_changed
 from streamgauge.features.kernels.stream import evaluate_stream_apart
-from streamgauge.features.kernels.summarized import evaluate_summarized_apart
-from streamgauge.features.kernels.tree import SUMMARIZED
+from streamgauge.features.kernels.summaries import evaluate_at, note_at
+from streamgauge.features.kernels.tree import EVALUATE, NOTE, SUMMARIZED
 
 Ints = NDArray[np.int64]
 
@@ -180,7 +179,7 @@ def sweep(
                 if current[own] >= 0:
                     gone = _place(at_rank, n, rank[current[own]])
                     if len(summary):
-                        note_changed(summary, rolls, at_time, at_mask, at_cols, gone, -1)
+                        note_at(summary[NOTE], summary, rolls, at_time, at_mask, at_cols, gone, -1)
                     n -= 1
                     for i in range(gone, n):
                         at_time[i] = at_time[i + 1]
@@ -209,7 +208,7 @@ def sweep(
                     at_cols[column, at] = cols[row, column]
                 n += 1
                 if len(summary) and at < n - 1:
-                    note_changed(summary, rolls, at_time, at_mask, at_cols, at, 1)
+                    note_at(summary[NOTE], summary, rolls, at_time, at_mask, at_cols, at, 1)
             skip = -1
             if moment_key[moment] >= 0 and newest[moment_key[moment]] >= 0:
                 observed = current[newest[moment_key[moment]]]
@@ -219,6 +218,6 @@ def sweep(
             t, width = moment_t[moment], aggregates.shape[1]
             out = ints_at(aggregates.ctypes.data, moment * width, width).view(np.float64)
             if n > SUMMARIZED and len(summary):
-                evaluate_summarized_apart(*rows, summary, t, skip, scratch, out)
+                evaluate_at(summary[EVALUATE], *rows, summary, t, skip, scratch, out)
             else:
                 evaluate_stream_apart(*rows, t, skip, scratch, out)

@@ -28,8 +28,9 @@ Words = NDArray[np.uint64]
 
 # A summary's memory: how many blocks are built; how many kinds, levels, and nodes of each kind it has; its size; where
 # what was joined before is remembered; where sums over fractions of a second are, and where the fractions; how many
-# events it has room for; the address and size of what rolls along (`streamgauge.features.kernels.rolls`).
-HEAD: Final = 11
+# events it has room for; the address and size of what rolls along (`streamgauge.features.kernels.rolls`); the addresses
+# of the kernels that evaluate it and that note what changed.
+HEAD: Final = 13
 BUILT: Final = 0
 KINDS: Final = 1
 LEVELS: Final = 2
@@ -41,6 +42,8 @@ FRACTIONS: Final = 7
 EVENTS: Final = 8
 ROLLS: Final = 9
 ROLLS_SIZE: Final = 10
+EVALUATE: Final = 11
+NOTE: Final = 12
 # A kind of nodes: a group's kind, condition, column and threshold, and where its sums by fraction begin (0 none).
 KIND_WIDTH: Final = 5
 K_KIND: Final = 0
