@@ -74,7 +74,7 @@ QUICK = {
 FULL = {
     "ten times the accounts": {
         "backfill": [Size(10_000, 100_000), Size(100_000, 1_000_000), Size(1_000_000, 10_000_000)],
-        "engine": [Size(10_000, 100_000), Size(100_000, 300_000), Size(1_000_000, 1_000_000)],
+        "engine": [Size(10_000, 20_000), Size(100_000, 200_000), Size(1_000_000, 2_000_000)],
     },
     "ten times the events": {
         "backfill": [Size(50_000, 1_000_000), Size(50_000, 10_000_000)],
