@@ -12,13 +12,16 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from streamgauge.app.fresh import FreshStates
+from streamgauge.errors import BeyondState
 from streamgauge.features.build import fill_state
 from streamgauge.features.state import EntityState
 from streamgauge.features.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from streamgauge.app.settings import EngineSettings
     from streamgauge.events.record import Record
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 _LOOK_AT_CLOCK: Final = 16
 _UNSAVED: Final = 512
+_READ_AT_ONCE: Final = 256
+"""How many states that a start after a crash found behind are read at a time; between two batches of live events."""
 _AT_ONCE: Final = 4_096
 
 
@@ -182,15 +187,20 @@ class States:
         held = pending if isinstance(pending, (set, frozenset)) else frozenset(pending)
         end = time.monotonic() + self._limits.slice_seconds
         states: dict[str, bytes] = {}
+        missing: list[str] = []
         # While history comes in, there are no others but those that are passed over, and very many of them.
         for entity, first in self._dirty.items() if len(self._dirty) > len(held) else ():
-            if first > due:
+            if first > due or len(missing) == (_AT_ONCE if everything else _READ_AT_ONCE):
                 break
             if entity in held:
+                continue
+            if entity not in self._cached:
+                missing.append(entity)
                 continue
             self._add(states, entity)
             if len(states) % _LOOK_AT_CLOCK == 0 and (time.monotonic() > end or len(states) >= _AT_ONCE):
                 break
+        states |= {entity: state.encode() for entity, state in self._read(missing)}
         for entity in self._hot:
             if entity not in states and entity not in held and self._grown(entity, self._unsaved.get(entity, 0)):
                 self._add(states, entity)
@@ -257,6 +267,24 @@ class States:
         if state is not None and entity in self._dirty:
             state = self._fresh.advanced(entity, state, self.applied)
         return self._from_log(entity, self.applied) if state is None else state
+
+    def _read(self, entities: Sequence[str]) -> Iterator[tuple[str, EntityState]]:
+        """Yield states that are not decoded, as stored with all that the log has of them behind the watermark."""
+        if not entities:
+            return
+        later: dict[str, list[Record]] = {}
+        for batch in self._log.read_columns(entities, self.applied, self.watermark()):
+            names = {number: self._book.spec(number).name for number in np.unique(batch.schema).tolist()}
+            later.update(batch.groups(names))
+        for entity, stored in zip(entities, self._fresh.stored_many(entities), strict=True):
+            state = stored
+            try:
+                for record in later.get(entity, ()):
+                    if state is not None and record.position > state.last_position:
+                        state.apply(record, self._book)
+            except BeyondState:
+                state = None
+            yield entity, self._from_log(entity, self.applied) if state is None else state
 
     def _from_log(self, entity: str, up_to: int) -> EntityState:
         records = self._log.read_entity(entity, up_to)

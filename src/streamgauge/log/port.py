@@ -157,10 +157,13 @@ class Log(Protocol):
     ) -> Iterator[tuple[str, list[Record]]]:
         """Yield (entity, its records in order of position) for the named entities, or for all in order of their key."""
 
-    def read_columns(self, entities: Collection[str] | None = None, up_to: int | None = None) -> Iterator[RecordBatch]:
+    def read_columns(
+        self, entities: Collection[str] | None = None, up_to: int | None = None, after: int = 0
+    ) -> Iterator[RecordBatch]:
         """Yield whole entities as columns, in order of their keys: all of them, or the named ones that have records.
 
-        Every batch is read under the same cut: ``up_to``, or the last position as the reading starts.
+        Every batch is read under the same cut: ``up_to``, or the last position as the reading starts. Of records up to
+        ``after`` none is read.
         """
 
     def find(self, stream: str, entity: str, event_id: str) -> Record | None:

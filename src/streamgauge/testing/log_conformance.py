@@ -235,6 +235,17 @@ def a_running_read_does_not_see_later_records(open_log: Opener) -> None:
     log.close()
 
 
+def columns_begin_behind_a_position(open_log: Opener) -> None:
+    """`read_columns` reads no record up to ``after``, and no entity that has none behind it."""
+    log = _opened(open_log)
+    log.append([movement(f"m-{i}", f"A-{i % 5}") for i in range(20)], NOW)
+    names = {log.register_schema(spec): spec.name for spec in STREAMS.values()}
+    found = [group for batch in log.read_columns(after=16) for group in batch.groups(names)]
+    _expect([entity for entity, _ in found] == [f"account:A-{i}" for i in range(1, 5)], "only who has later records")
+    _expect([record.position for _, (record,) in found] == [17, 18, 19, 20], "only the later records")
+    log.close()
+
+
 def the_quarantine_keeps_what_was_refused(open_log: Opener) -> None:
     """In order of arrival, over a restart, texts bounded and valid; a position only once."""
     log = _opened(open_log)
@@ -385,6 +396,7 @@ CHECKS: Final = (
     accepted_at_never_decreases,
     entities_are_read_one_after_another,
     a_running_read_does_not_see_later_records,
+    columns_begin_behind_a_position,
     the_quarantine_keeps_what_was_refused,
     refused_events_are_tried_again,
     schemas_are_numbered_by_their_form,
