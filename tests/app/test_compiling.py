@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -152,28 +154,33 @@ def test_what_few_need_is_compiled_behind_and_streams_are_summarized_from_then_o
     monkeypatch.setattr(subprocess, "Popen", lambda _command, **named: started([sys.executable, "-c", script], **named))
     told = threading.Event()
     assert summary.makes_summaries()
-    later = CompilingLater()
-    assert not summary.makes_summaries()
-    later.then(told.set)
-    assert told.wait(60)
-    assert ended.exists()
-    assert summary.makes_summaries()
-    later.close()
+    with closing(CompilingLater()) as later:
+        assert not summary.makes_summaries()
+        later.then(told.set)
+        assert told.wait(60)
+        assert ended.exists()
+        assert summary.makes_summaries()
 
 
-def test_a_process_that_fails_to_compile_leaves_streams_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_fails_to_compile_leaves_streams_as_they_are_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(summary, "_KERNELS", summary._Kernels())
     started = subprocess.Popen
     monkeypatch.setattr(compiling, "kernels_compiled", lambda parts=PARTS: parts is PARTS)
     monkeypatch.setattr(subprocess, "Popen", lambda _command, **named: started(["false"], **named))
-    later = CompilingLater()
-    later.then(lambda: pytest.fail("Nothing was compiled."))
-    later.close()
-    assert not summary.makes_summaries()
-
-
-def test_where_all_is_compiled_nothing_is_put_off() -> None:
-    later = CompilingLater()
+    with closing(CompilingLater()) as later:
+        later.then(lambda: pytest.fail("Nothing was compiled."))
+        while not caplog.records:
+            time.sleep(0.01)
+        assert "could not be compiled" in caplog.text
+        assert not summary.makes_summaries()
     assert summary.makes_summaries()
-    later.then(lambda: pytest.fail("There is nothing to wait for."))
-    later.close()
+
+
+def test_where_all_is_compiled_nothing_is_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "_KERNELS", summary._Kernels())
+    monkeypatch.setattr(compiling, "kernels_compiled", lambda parts=PARTS: bool(parts))
+    with closing(CompilingLater()) as later:
+        assert summary.makes_summaries()
+        later.then(lambda: pytest.fail("There is nothing to wait for."))

@@ -23,7 +23,7 @@ from streamgauge.features.kernels.tree import BLOCK_BITS, BUILT, FAN_BITS, SUMMA
 from streamgauge.features.layout import evaluate_conditions
 from streamgauge.features.state import EntityState
 from streamgauge.features.stream_state import StreamState
-from streamgauge.features.summary import put_off_summaries
+from streamgauge.features.summary import make_summaries, put_off_summaries
 from streamgauge.testing.records import record
 from tests.features.direct import SECOND, bind_aggregates
 from tests.features.scanning import StreamArrays, compute_one
@@ -266,7 +266,7 @@ def test_a_summary_that_was_put_off_is_made_later_and_gives_the_same_bits() -> N
         newest = int(stream.time[stream.count - 1])
         same(bound, state, newest, -1)
     finally:
-        put_off_summaries(until_called_again=False)
+        make_summaries()
     address = stream.address
     stream.summarize()
     assert stream.address == address

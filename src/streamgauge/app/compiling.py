@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib
+import logging
 import os
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+logger = logging.getLogger(__name__)
 
 PACKAGE: Final = Path(__file__).parents[1]
 SOURCES: Final = ("events", "features", "features/kernels", "scoring", "adapters/lmdb", "adapters/sqlite")
@@ -121,18 +124,23 @@ class CompilingLater:
             threading.Thread(target=self._wait, args=(self._process, summarize), name="compiling", daemon=True).start()
 
     def close(self) -> None:
-        """End it."""
+        """End it; who goes on in this process makes summaries again."""
         if self._process is not None:
+            from streamgauge.features.summary import make_summaries
+
             self._process.kill()
             self._process.wait()
+            make_summaries()
 
     @staticmethod
     def _wait(process: subprocess.Popen[bytes], summarize: Callable[[], object]) -> None:
         if process.wait() == 0:
-            from streamgauge.features.summary import put_off_summaries
+            from streamgauge.features.summary import make_summaries
 
-            put_off_summaries(until_called_again=False)
+            make_summaries()
             summarize()
+        elif process.returncode > 0:
+            logger.warning("Kernels could not be compiled: streams with very many events are slow until a new start.")
 
 
 def drop_stale(folder: Path, package: Path) -> None:

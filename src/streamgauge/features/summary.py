@@ -64,14 +64,17 @@ class _Kernels:
 _KERNELS: Final = _Kernels()
 
 
-def put_off_summaries(*, until_called_again: bool = True) -> None:
-    """Make no summary while their kernels are not compiled, or from now on again.
+def put_off_summaries() -> None:
+    """Make no summary from now on, for their kernels are not compiled yet.
 
     Without one each row of a window is looked at: the same values, and slower where a stream has very many.
     """
-    if not until_called_again:
-        _KERNELS.addresses()
-    _KERNELS.put_off = until_called_again
+    _KERNELS.put_off = True
+
+
+def make_summaries() -> None:
+    """Make summaries from now on again; the first one loads their kernels, and compiles them where nobody has."""
+    _KERNELS.put_off = False
 
 
 def makes_summaries() -> bool:
