@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from streamgauge.app.answers import iso
@@ -65,3 +67,20 @@ def test_states_behind_the_log_are_read_together(
             state = EntityState.decode(layout, stored)
             assert state.last_position == told.last_position
             assert state.compute(bound, now).tobytes() == told.compute(bound, now).tobytes()
+
+
+def test_after_an_import_no_state_is_taken_to_lack_records(lender: Lender, tmp_path: Path) -> None:
+    place = lender.copy(tmp_path / "lender")
+    now = lender.end_us + 9 * HOUR_US
+    at = datetime.fromtimestamp(now / 1_000_000 - 86_400, UTC)
+    history = pl.DataFrame(
+        {"id": [f"h-{name}" for name in ACCOUNTS], "account": ACCOUNTS, "amount": ["3.00"] * len(ACCOUNTS)}
+    ).with_columns(kind=pl.lit("sales"), booked_at=pl.lit(at))
+    with Owner.open(place, clock=FixedClock(now)) as owner:
+        answer = owner.import_frame(history, "Movement", known_after_us=0)
+        assert (answer.accepted, answer.quarantined) == (len(ACCOUNTS), 0)
+        shutil.copytree(place.root, tmp_path / "crashed")
+        store = owner.engine.applier.store
+        assert store.watermark() == owner.engine.applier.applied
+    with Owner.open(find_place(tmp_path / "crashed"), clock=FixedClock(now)) as owner:
+        assert not owner.engine.applier.states.dirty

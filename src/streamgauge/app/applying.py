@@ -212,8 +212,20 @@ class Applier:
         try:
             while self._unwritten is None and self.checkpoint(everything=True):
                 pass
+            self.note()
         finally:
             self.end()
+
+    def note(self) -> None:
+        """Store that no stored state lacks what a rebuild has brought it; where it cannot be, a start looks again.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        try:
+            self.states.note()
+        except StateDamaged as error:
+            self._renew(error)
 
     def end(self) -> None:
         """End the threads."""

@@ -6,7 +6,7 @@ import os
 import threading
 import zlib
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
@@ -181,6 +181,9 @@ class Importer:
                 rebuild = partial(self._rebuild_slice, waiting[start : start + _SLICE])
                 done += cast("int", self._engine.on_engine(rebuild).result())
                 progress("rebuilding entities", min(done, todo), todo)
+        if done:
+            with suppress(OSError):  # the next start looks at these entities again
+                self._engine.on_engine(self._engine.applier.note).result()
         with self._counting:
             # While another import is under way, the marker is its own: its records may wait to be applied.
             if not self._under_way and not self._engine.applier.pending:

@@ -171,6 +171,19 @@ class States:
         first = next(iter(self._dirty.values()), None)
         return self.applied if first is None else first - 1
 
+    def note(self) -> None:
+        """Store the watermark where nothing else moves it: after states were stored by another hand.
+
+        Without it the next start would take every entity since then for one whose stored state lacks records.
+
+        Raises:
+            OSError: The disk refused.
+            StateDamaged: The store is damaged.
+        """
+        position = self.watermark()
+        if position > self.store.watermark():
+            self.store.put_batch({}, watermark=position)
+
     def checkpoint(self, *, pending: Iterable[str] = (), everything: bool = False) -> int:
         """Write some of the states that are due, for no longer than a slice; return how many.
 
