@@ -13,8 +13,9 @@ from streamgauge.errors import BeyondState, StateDamaged
 from streamgauge.features.state import EntityState
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
+    from streamgauge.events.record import Record
     from streamgauge.features.decode import SchemaBook
     from streamgauge.features.layout import Layouts
     from streamgauge.features.store import StateStore
@@ -70,8 +71,12 @@ class FreshStates:
 
     def advanced(self, entity: str, state: EntityState, applied: int) -> EntityState | None:
         """Return a stored state with the log's later records up to a position; None where one reaches back too far."""
+        return self.replayed(state, self.log.read_entity(entity, applied, state.last_position))
+
+    def replayed(self, state: EntityState, records: Iterable[Record]) -> EntityState | None:
+        """Return a stored state with later records of its entity; None where one reaches back too far."""
         try:
-            for record in self.log.read_entity(entity, applied, state.last_position):
+            for record in records:
                 state.apply(record, self.book)
         except BeyondState:
             return None

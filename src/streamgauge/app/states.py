@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from streamgauge.app.fresh import FreshStates
-from streamgauge.errors import BeyondState
 from streamgauge.features.build import fill_state
 from streamgauge.features.state import EntityState
 from streamgauge.features.timeline import Timeline
@@ -291,12 +290,9 @@ class States:
             later.update(batch.groups(names))
         for entity, stored in zip(entities, self._fresh.stored_many(entities), strict=True):
             state = stored
-            try:
-                for record in later.get(entity, ()):
-                    if state is not None and record.position > state.last_position:
-                        state.apply(record, self._book)
-            except BeyondState:
-                state = None
+            if state is not None:
+                newest = state.last_position
+                state = self._fresh.replayed(state, [one for one in later.get(entity, ()) if one.position > newest])
             yield entity, self._from_log(entity, self.applied) if state is None else state
 
     def _from_log(self, entity: str, up_to: int) -> EntityState:
