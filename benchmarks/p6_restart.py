@@ -11,12 +11,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 from benchmarks.drawn import DAY_US, MODEL, make_drawn_lender, movements
+from benchmarks.lender import STREAMGAUGE
 from benchmarks.measure import ROOT, Report, Row, Spread, ratios
 from streamgauge.app.owner import Owner
 from streamgauge.app.reading import Question
 from streamgauge.app.settings import Place, find_place
+from streamgauge.events.values import parse_time
 
 GOAL = "at most 3 s with states of 1M accounts"
 _EACH = 3
@@ -50,7 +53,7 @@ def run(*, quick: bool) -> Report:
             Row("Streamgauge, from start to the first score", Spread.of(again), "s"),
             Row("replay from zero: every state built from the log", Spread.of([zero]), "s", ratios([zero], [again[0]])),
         ],
-        notes=["From the start of the process: the interpreter, imports, the log, the states, the model, one score."],
+        notes=["From the start of `streamgauge run`: imports, the log, the states, the model, one score over HTTP."],
     )
 
 
@@ -67,7 +70,7 @@ def build(place: Place, accounts: int) -> None:
 def kill_at_work(place: Place, accounts: int) -> None:
     """Let a process ingest for a while, then kill it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.p6_restart", "work", str(place.root), str(accounts)],
+        [sys.executable, "-m", "benchmarks.p6_restart", str(place.root), str(accounts)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -81,23 +84,24 @@ def kill_at_work(place: Place, accounts: int) -> None:
 
 
 def start(place: Place, accounts: int) -> float:
-    """Start a process that answers one score, check it, and return the seconds it took."""
+    """Start the server, ask it for one score, check that, and return the seconds it took."""
     account = accounts // 2
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.p6_restart", "score", str(place.root), str(account)],
-        cwd=ROOT,
+        [STREAMGAUGE, "run", "-C", str(place.root), "--port", "0", "--json"],
         stdout=subprocess.PIPE,
         text=True,
     )
     with process.stdout as said:  # type: ignore[union-attr]
-        first = json.loads(said.readline())
+        url = json.loads(said.readline())["url"]
+        with urlopen(f"{url}/v1/entities/acc-{account}/score?model={MODEL}") as answer:  # noqa: S310 - http
+            first = json.load(answer)
         took = time.perf_counter() - began
-        said.read()
+        process.terminate()
     process.wait()
     with Owner.open(place) as owner:
         model = owner.live.models[MODEL]
-        question = Question(f"account:acc-{account}", first["as_of"], first["position"])
+        question = Question(f"account:acc-{account}", parse_time(first["as_of"]), first["position"])
         row = owner.reader.read(question, model.bound).row
         expected = float(model.scorer.score_many(model.inputs(row.reshape(1, -1))).pd[0])
     if expected != first["pd"]:
@@ -115,13 +119,5 @@ def _work(root: Path, accounts: int) -> None:
                 print("at work", flush=True)
 
 
-def _score(root: Path, account: int) -> None:
-    with Owner.open(find_place(root), early=True) as owner:
-        model = owner.live.models[MODEL]
-        reading = owner.reader.read(Question(f"account:acc-{account}"), model.bound)
-        pd = float(model.scorer.score_many(model.inputs(reading.row.reshape(1, -1))).pd[0])
-        print(json.dumps({"pd": pd, "as_of": reading.as_of, "position": reading.position}), flush=True)
-
-
 if __name__ == "__main__":
-    (_work if sys.argv[1] == "work" else _score)(Path(sys.argv[2]), int(sys.argv[3]))
+    _work(Path(sys.argv[1]), int(sys.argv[2]))

@@ -27,7 +27,7 @@ from streamgauge.app.settings import find_place
 from streamgauge.clock import FixedClock
 from streamgauge.errors import StreamgaugeError
 from streamgauge.models.dataset import build_dataset
-from streamgauge.models.fairness import FairnessReport
+from streamgauge.models.fairness_report import FairnessReport
 from streamgauge.models.train import fit_run, register_run
 from streamgauge.scoring.scorer import Scorer
 from streamgauge.testing.subscriptions import Service, simulate_service

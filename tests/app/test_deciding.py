@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamgauge.app.answers import iso
-from streamgauge.app.owner import quiet
+from streamgauge.app.service import quiet
 from streamgauge.errors import EventRejected
 from streamgauge.testing.portfolio import simulate_history
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamgauge.app.erasing import TaskFile
-from streamgauge.app.owner import Owner, quiet
+from streamgauge.app.owner import Owner
+from streamgauge.app.service import quiet
 from streamgauge.app.settings import Place, find_place
 from streamgauge.clock import FixedClock
 from streamgauge.errors import DecisionErased, SettingsError, UnknownName

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamgauge.app.owner import Owner, quiet
+from streamgauge.app.owner import Owner
+from streamgauge.app.service import quiet
 from streamgauge.clock import FixedClock
 from streamgauge.errors import StreamgaugeError
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from streamgauge import errors
-from streamgauge.app.project import quiet
 from streamgauge.app.remote import RemoteService, answers_at, error_of
+from streamgauge.app.service import quiet
 from streamgauge.app.settings import Place, Settings
 from streamgauge.errors import EventRejected, OwnerBusy, StreamgaugeError, UnknownName
 

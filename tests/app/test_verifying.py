@@ -14,7 +14,8 @@ import pytest
 
 from streamgauge.adapters.sqlite.log_rows import row_of
 from streamgauge.app.checking import Checker, Job, Result
-from streamgauge.app.owner import Owner, quiet
+from streamgauge.app.owner import Owner
+from streamgauge.app.service import quiet
 from streamgauge.app.settings import Place, VerificationSettings
 from streamgauge.app.verifying import Patrol, Sampler, Verifier
 from streamgauge.clock import FixedClock

@@ -75,3 +75,8 @@ for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
 """
     # Numba itself loads the top of SciPy.
     assert not loaded_by(program) & {"matplotlib", "onnx", "onnxruntime", "sklearn"}
+
+
+def test_a_server_starts_without_what_only_imports_and_training_need() -> None:
+    program = "import streamgauge.app.api.serving, streamgauge.app.owner"
+    assert not loaded_by(program) & {"matplotlib", "mlflow", "onnx", "pandas", "polars", "sklearn", "sqlalchemy"}

@@ -16,12 +16,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
-from streamgauge.app.owner import Owner
+from streamgauge.app.connect import become_owner
 from streamgauge.app.settings import find_place
 from streamgauge.errors import StreamgaugeError
 from tests.faults.lender import Sender
 from tests.faults.truth import Truth
+
+if TYPE_CHECKING:
+    from streamgauge.app.owner import Owner
 
 _LONGEST_S = 120
 _PAGE = 4_096
@@ -95,7 +99,7 @@ def opened(root: Path, whole: str) -> str:
 
 def _outcome(root: Path) -> str:
     try:
-        with Owner.open(find_place(root)) as owner:
+        with become_owner(find_place(root)) as owner:
             truth = Truth(owner)
             truth.check_features()
             held = _held(owner)

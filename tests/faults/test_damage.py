@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from streamgauge.app.connect import become_owner
 from streamgauge.app.doctor import examine
 from streamgauge.app.owner import Owner
 from streamgauge.app.settings import Place
@@ -144,7 +145,10 @@ def test_a_damaged_ledger_is_named(lender: Place, target: str) -> None:
         assert outcome.startswith(("fine", "verify: ", "LedgerBroken: ")), (done, outcome)
 
 
-def test_an_index_that_hides_records_is_made_again(lender: Place, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("become", [Owner.open, become_owner])
+def test_an_index_that_hides_records_is_made_again(
+    lender: Place, caplog: pytest.LogCaptureFixture, become: Callable[[Place], Owner]
+) -> None:
     data = bytearray(lender.log.read_bytes())
     with closing(sqlite3.connect(lender.log)) as file:
         pages = file.execute("SELECT pageno FROM dbstat WHERE name = 'records_of_entity' AND pagetype = 'leaf'")
@@ -152,7 +156,7 @@ def test_an_index_that_hides_records_is_made_again(lender: Place, caplog: pytest
     at = data.rindex(b"account:A-", (page - 1) * 4_096, page * 4_096)
     data[at] ^= 1
     lender.log.write_bytes(data)
-    with Owner.open(lender) as owner:
+    with become(lender) as owner:
         assert "An index of log.db was damaged" in caplog.text
         every = Counter(record.entity for record in owner.log.read_after(0, 10**9))
         assert {entity: len(owner.log.read_entity(entity)) for entity in owner.log.entities()} == every

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streamgauge.app.owner import Owner, quiet
+from streamgauge.app.owner import Owner
+from streamgauge.app.service import quiet
 from streamgauge.app.settings import Place, find_place
 from streamgauge.definitions.loader import load_project
 from streamgauge.errors import DefinitionError

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import polars as pl
 
 from streamgauge.app.answers import DecisionAnswer
-from streamgauge.app.owner import Owner, quiet
+from streamgauge.app.owner import Owner
+from streamgauge.app.service import quiet
 from streamgauge.app.settings import Place
 from streamgauge.errors import DecisionConflict
 from tests.faults.lender import ACCOUNT_RISK, Sender

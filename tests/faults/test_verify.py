@@ -12,7 +12,8 @@ import pytest
 
 from streamgauge.adapters.sqlite.log_rows import row_of
 from streamgauge.app.answers import VerifyAnswer
-from streamgauge.app.owner import Owner, quiet
+from streamgauge.app.owner import Owner
+from streamgauge.app.service import quiet
 from streamgauge.app.settings import Place
 from tests.faults.conftest import DECISIONS
 from tests.faults.lender import APPLICATION_RISK, Sender

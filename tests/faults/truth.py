@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 
 from streamgauge.app.live import LiveModel
-from streamgauge.app.owner import Owner, quiet
+from streamgauge.app.owner import Owner
 from streamgauge.app.reading import Question
+from streamgauge.app.service import quiet
 from streamgauge.definitions.loader import load_source
 from streamgauge.definitions.specs import FeatureSpec
 from streamgauge.events.record import DELETE, Record

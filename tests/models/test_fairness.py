@@ -10,7 +10,8 @@ import pytest
 
 from streamgauge.definitions.schema import FieldKind, FieldSpec
 from streamgauge.definitions.specs import ProtectedSpec
-from streamgauge.models.fairness import LEAST_ENTITIES, AttributeFairness, GroupFairness, Judged, judge_attribute
+from streamgauge.models.fairness import LEAST_ENTITIES, Judged, judge_attribute
+from streamgauge.models.fairness_report import AttributeFairness, GroupFairness
 from streamgauge.models.grouping import group_people
 from streamgauge.models.run import TrainingRun
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from streamgauge.app.remote import RemoteService, answers_at
+from streamgauge.app.wiring import check_log
 from streamgauge.errors import OwnerBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamgauge.app.auditor import Auditor
-    from streamgauge.app.service import Service
+    from streamgauge.app.owner import Owner
+    from streamgauge.app.service import Progress, Service
     from streamgauge.app.settings import Place
 
 T = TypeVar("T")
@@ -26,9 +29,7 @@ def running_owner(place: Place) -> RemoteService | None:
     return RemoteService(place) if answers_at(place.socket) else None
 
 
-def connect(
-    place: Place, progress: Callable[[str, int, int], None] | None = None, *, patience_s: float = _PATIENCE_S
-) -> Service:
+def connect(place: Place, progress: Progress | None = None, *, patience_s: float = _PATIENCE_S) -> Service:
     """Return who answers for a project directory.
 
     Args:
@@ -39,13 +40,26 @@ def connect(
     Raises:
         OwnerBusy: Another process owns the directory and does not answer.
     """
+    return _running_or(place, lambda: become_owner(place, progress), patience_s)
 
-    def become_owner() -> Service:
+
+def become_owner(place: Place, progress: Progress | None = None, *, serves: bool = False) -> Owner:
+    """Own a project directory: its log is checked while what an owner needs is imported.
+
+    Args:
+        place: The project directory.
+        progress: Told what takes long.
+        serves: Whether to answer requests before all is applied.
+
+    Raises:
+        OwnerBusy: Another process owns it.
+    """
+    with closing(check_log(place)) as check:
+        if serves:
+            pass
         from streamgauge.app.owner import Owner
 
-        return Owner.open(place, progress=progress)
-
-    return _running_or(place, become_owner, patience_s)
+        return Owner.open(place, progress=progress, early=serves, check=check)
 
 
 def connect_auditor(place: Place, *, patience_s: float = _PATIENCE_S) -> RemoteService | Auditor:

@@ -7,7 +7,7 @@ import logging
 import threading
 from contextlib import ExitStack
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 from streamgauge.app import wiring
 from streamgauge.app.answers import DecisionAnswer, FeaturesAnswer, ImportAnswer, IngestAnswer, ScoreAnswer
@@ -28,6 +28,7 @@ from streamgauge.app.replies import record_answer
 from streamgauge.app.scores import ScoreFeed
 from streamgauge.app.sealing import Sealer
 from streamgauge.app.served import ServedFile
+from streamgauge.app.service import quiet
 from streamgauge.app.states import Limits
 from streamgauge.app.steward import Steward
 from streamgauge.app.stores import carry_scores, fitting_store, prepare_store, retire, sweep
@@ -37,30 +38,24 @@ from streamgauge.errors import EventRejected, StateDamaged, UnknownName, close_m
 from streamgauge.features.decode import SchemaBook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     import polars as pl
 
+    from streamgauge.app.service import Progress
     from streamgauge.app.settings import Place
     from streamgauge.clock import Clock
     from streamgauge.decisions.ledger import Entry, Ledger
     from streamgauge.definitions.schema import StreamSpec
-    from streamgauge.definitions.specs import ProjectSpec
     from streamgauge.features.store import StateStore
-    from streamgauge.log.port import Log
+    from streamgauge.log.port import Log, LogCheck
     from streamgauge.models.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-Progress: TypeAlias = "Callable[[str, int, int], None]"
-
 _SPARE_OUTBOX = 5_000
-
-
-def quiet(_what: str, _done: int, _total: int) -> None:
-    """Show no progress."""
 
 
 class Owner(Steward):
@@ -76,27 +71,31 @@ class Owner(Steward):
         warnings: What the operator should know about it.
     """
 
-    def __init__(self, place: Place, project: ProjectSpec, clock: Clock, progress: Progress, *, early: bool) -> None:
+    def __init__(self, place: Place, clock: Clock, progress: Progress, *, early: bool, check: LogCheck | None) -> None:
         """Take the lock, open everything, rebuild what does not fit, and apply what is not applied yet.
 
         Args:
             place: The project directory.
-            project: The checked project file.
             clock: Where moments come from.
             progress: Told what takes long.
             early: Whether to answer before all is applied: reads are exact as of what is.
+            check: The check of the log, where it was begun before; see `streamgauge.app.wiring.check_log`.
 
         Raises:
             OwnerBusy: Another process owns the directory.
+            DefinitionError: The project file is wrong, and no model is registered that is served without it.
         """
         self.place = place
-        self.project = project
         self.clock = clock
         self.warnings: list[str] = []
+        self.project, warnings = project_to_serve(place)
+        self._warn(warnings)
         place.data.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:  # where opening fails, the directory is free again
             self._lock = OwnerLock(place.lock)
             undo.callback(self._lock.release)
+            self._log: Log = wiring.open_own_log(place, check)
+            undo.callback(self._log.close)
             self._open(undo, progress, early=early)
             undo.pop_all()
 
@@ -104,8 +103,6 @@ class Owner(Steward):
         place, clock = self.place, self.clock
         self._served = ServedFile(place.served)
         self._served.withdraw()
-        self._log: Log = wiring.open_own_log(place)
-        undo.callback(self._log.close)
         self._book = SchemaBook(self._log.schema)
         self._ledger: Ledger = wiring.open_own_ledger(place)
         undo.callback(self._ledger.close)
@@ -145,7 +142,13 @@ class Owner(Steward):
 
     @classmethod
     def open(
-        cls, place: Place, *, clock: Clock | None = None, progress: Progress | None = None, early: bool = False
+        cls,
+        place: Place,
+        *,
+        clock: Clock | None = None,
+        progress: Progress | None = None,
+        early: bool = False,
+        check: LogCheck | None = None,
     ) -> Self:
         """Own a project directory.
 
@@ -153,10 +156,7 @@ class Owner(Steward):
             OwnerBusy: Another process owns it.
             DefinitionError: The project file is wrong, and no model is registered that is served without it.
         """
-        project, warnings = project_to_serve(place)
-        owner = cls(place, project, clock or wiring.SystemClock(), progress or quiet, early=early)
-        owner._warn(warnings)
-        return owner
+        return cls(place, clock or wiring.SystemClock(), progress or quiet, early=early, check=check)
 
     @property
     def log(self) -> Log:

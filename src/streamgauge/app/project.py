@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from streamgauge.app import wiring
 from streamgauge.app.connect import connect
+from streamgauge.app.service import quiet
 from streamgauge.app.settings import find_place
 from streamgauge.definitions.loader import load_project
 from streamgauge.definitions.roles import members, pair_role
@@ -39,14 +40,10 @@ if TYPE_CHECKING:
     from streamgauge.app.schema_report import SchemaAnswer
     from streamgauge.app.service import Service
     from streamgauge.log.port import Log
-    from streamgauge.models.fairness import FairnessReport
+    from streamgauge.models.fairness_report import FairnessReport
     from streamgauge.models.run import TrainingRun
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-
-
-def quiet(_what: str, _done: int, _total: int) -> None:
-    """Show no progress."""
 
 
 def open_project(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from streamgauge.app.settings import Place
     from streamgauge.definitions.specs import ProjectSpec, ProtectedSpec
-    from streamgauge.models.fairness import FairnessReport
+    from streamgauge.models.fairness_report import FairnessReport
 
 
 class ProtectedAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,8 @@ def fairness(place: Place, project: ProjectSpec, model: str) -> FairnessReport:
     """
     import numpy as np
 
-    from streamgauge.models.fairness import FairnessReport, Judged, judge_attribute
+    from streamgauge.models.fairness import Judged, judge_attribute
+    from streamgauge.models.fairness_report import FairnessReport
     from streamgauge.models.policies import verdicts_of
 
     registry = wiring.open_registry(place)

@@ -6,7 +6,7 @@ The owner of a data directory answers with `streamgauge.app.owner.Owner`; anothe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     )
     from streamgauge.app.schema_report import SchemaAnswer
 
+Progress: TypeAlias = "Callable[[str, int, int], None]"
+"""Told what takes long, how much of it is done, and how much there is."""
+
+
+def quiet(_what: str, _done: int, _total: int) -> None:
+    """Show no progress."""
+
 
 class Service(Protocol):
     """Everything that can be asked. Moments are µs since the epoch; errors are those of `streamgauge.errors`."""
@@ -37,14 +44,14 @@ class Service(Protocol):
         Bad events go to the quarantine, each with its index and reason; the good ones are accepted.
         """
 
-    def ingest_file(self, path: Path, stream: str, progress: Callable[[str, int, int], None]) -> IngestAnswer:
+    def ingest_file(self, path: Path, stream: str, progress: Progress) -> IngestAnswer:
         """Accept the rows of a Parquet, CSV or JSON Lines file as events known now; answer after applying."""
 
     def import_file(
         self,
         path: Path,
         stream: str,
-        progress: Callable[[str, int, int], None],
+        progress: Progress,
         *,
         known_after_us: int | None = None,
         known_at: str | None = None,
@@ -119,16 +126,16 @@ class Service(Protocol):
             DecisionErased: It was erased on purpose.
         """
 
-    def verify(self, progress: Callable[[str, int, int], None], *, last: int | None = None) -> VerifyAnswer:
+    def verify(self, progress: Progress, *, last: int | None = None) -> VerifyAnswer:
         """Recompute the newest decisions, or all, from their records and from the log, and check the chain."""
 
-    def portfolio(self, out: Path, progress: Callable[[str, int, int], None], *, model: str | None = None) -> int:
+    def portfolio(self, out: Path, progress: Progress, *, model: str | None = None) -> int:
         """Write every active entity's score as of one moment to a Parquet, CSV or JSON Lines file; return how many."""
 
     def models(self) -> list[ModelAnswer]:
         """Return all registered models, champions marked."""
 
-    def prepare(self, models: Sequence[str], progress: Callable[[str, int, int], None]) -> None:
+    def prepare(self, models: Sequence[str], progress: Progress) -> None:
         """Build the states that models of the project file will need while they are being trained.
 
         `reload` finds them then; without, it builds them itself.
@@ -137,7 +144,7 @@ class Service(Protocol):
             DefinitionError: The project file is wrong.
         """
 
-    def reload(self, progress: Callable[[str, int, int], None]) -> None:
+    def reload(self, progress: Progress) -> None:
         """Serve the champions and policies that are registered now; states that do not fit them are rebuilt."""
 
     def quarantined(
@@ -172,7 +179,7 @@ class Service(Protocol):
         *,
         role: str | None = None,
         by: str = "",
-        progress: Callable[[str, int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> ErasureAnswer:
         """Remove everything of an entity from every file; the ledger's chain still verifies, and notes it.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streamgauge.app.settings import Place
     from streamgauge.decisions.ledger import Ledger
     from streamgauge.features.store import StateStore
-    from streamgauge.log.port import Log
+    from streamgauge.log.port import Log, LogCheck
     from streamgauge.log.segment import SegmentFiles
     from streamgauge.models.protected import ProtectedStore
     from streamgauge.models.registry import Registry
@@ -46,15 +46,26 @@ def open_log(place: Place, *, reads_only: bool = False) -> Log:
     return ArchivedLog(place.log, Archive(place.archive, _segment_files), reads_only=reads_only)
 
 
-def open_own_log(place: Place) -> Log:
+def check_log(place: Place) -> LogCheck:
+    """Begin to check the log that `open_own_log` will open, beside what a start imports and reads before."""
+    from streamgauge.adapters.sqlite.index_check import IndexCheck
+
+    return IndexCheck(place.log)
+
+
+def open_own_log(place: Place, check: LogCheck | None = None) -> Log:
     """Open the log of a directory that this process owns; an index that is damaged is made again from the records.
+
+    Args:
+        place: The project directory.
+        check: A check of it that was begun; None to check it here.
 
     Raises:
         LogDamaged: It is damaged, or does not come as far as it once did.
     """
     log = cast("ArchivedLog", open_log(place))
     try:
-        if log.mend():
+        if log.mend(None if check is None else check.problems()):
             logger.warning("An index of %s was damaged; it was made again from the records.", place.log.name)
         if not log.check_end():
             logger.warning(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import numpy as np
 
 from streamgauge.definitions.texts import hash_text
 from streamgauge.models.estimators import one_thread
+from streamgauge.models.fairness_report import Interval
 from streamgauge.models.metrics import delong
 
 if TYPE_CHECKING:
@@ -23,20 +23,6 @@ if TYPE_CHECKING:
 _FOLDS: Final = 3
 _MOST_ENTITIES: Final = 20_000
 _Z95: Final = 1.959963984540054
-
-
-class Interval(msgspec.Struct, frozen=True):
-    """A figure with its 95 % interval.
-
-    Attributes:
-        value: The figure.
-        low: The interval's lower end.
-        high: The interval's upper end.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 def interval(value: float, drawn: Sequence[float]) -> Interval | None:

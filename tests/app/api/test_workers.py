@@ -21,8 +21,9 @@ import httpx
 import pytest
 
 from streamgauge.app.keys import Keys
-from streamgauge.app.owner import Owner, quiet
+from streamgauge.app.owner import Owner
 from streamgauge.app.remote import RemoteService
+from streamgauge.app.service import quiet
 from tests.app.conftest import Lender
 
 if TYPE_CHECKING:

@@ -56,12 +56,12 @@ def batch_of(table: Any) -> tuple[RecordBatch, Words]:  # noqa: ANN401
         numbers,
         *(_cells(_whole(table.column(name))) for name in ("event_id", "units", "texts")),
     )
-    return batch, _whole(table.column("row_check")).to_numpy(zero_copy_only=False)
+    return batch, _numbers(_whole(table.column("row_check")))
 
 
 def numbers_of(column: Any) -> Ints:  # noqa: ANN401
     """Return a column of integers or truth values as int64."""
-    found: Ints = _whole(column).to_numpy(zero_copy_only=False).astype(np.int64)
+    found: Ints = _numbers(_whole(column)).astype(np.int64)
     return found
 
 
@@ -74,10 +74,18 @@ def _entities(column: Any) -> tuple[list[str], Ints]:  # noqa: ANN401
     """Return the entities of a sorted column, and where the rows of each begin."""
     whole = _whole(column)
     coded = whole if isinstance(whole, pa.DictionaryArray) else whole.dictionary_encode()
-    codes = coded.indices.to_numpy(zero_copy_only=False)
+    codes = _numbers(coded.indices)
     first = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])) if len(codes) else np.empty(0, np.int64)
     names: list[str] = coded.dictionary.take(pa.array(codes[first])).to_pylist() if len(codes) else []
     return names, np.append(first, len(codes)).astype(np.int64)
+
+
+def _numbers(array: Any) -> Any:  # noqa: ANN401
+    """Return an Arrow array of numbers or truth values, none of them null, as NumPy's.
+
+    Arrow's own ``to_numpy`` imports pandas where it is installed, which a start would wait for.
+    """
+    return np.from_dlpack(array.cast(pa.uint8()) if pa.types.is_boolean(array.type) else array)
 
 
 def _whole(column: Any) -> Any:  # noqa: ANN401

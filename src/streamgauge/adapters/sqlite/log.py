@@ -100,14 +100,17 @@ class SqliteLog:
         self._reader = LogReader(self._path)
         self._checkpointer = Checkpointer(self._path)
 
-    def mend(self) -> bool:
+    def mend(self, found: Sequence[str] | None = None) -> bool:
         """Make the index of the records again where it does not fit them, and return whether it had to be.
+
+        Args:
+            found: What an `IndexCheck` found; None to look now.
 
         Raises:
             LogDamaged: The records themselves are damaged.
         """
         with self._writing:
-            return mend_index(self._writer, self._path)
+            return mend_index(self._writer, self._path, found)
 
     def check_end(self) -> bool:
         """Hold the log to how far it came once, and return whether that is known.

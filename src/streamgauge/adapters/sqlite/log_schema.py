@@ -12,7 +12,7 @@ from streamgauge.adapters.sqlite.quarantine import upgrade
 from streamgauge.errors import LogDamaged, OwnerBusy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 FORMAT: Final = 2
@@ -130,24 +130,30 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     upgrade(connection)
 
 
-def mend_index(connection: sqlite3.Connection, path: Path) -> bool:
+def mend_index(connection: sqlite3.Connection, path: Path, found: Sequence[str] | None = None) -> bool:
     """Make the index of the records again where it does not fit them, and return whether it had to be.
 
     A record has a checksum, an entry of the index has none: one that is not what was written would hide a record.
+
+    Args:
+        connection: Writes to the log.
+        path: The log's file.
+        found: What is wrong with it; None to look now.
 
     Raises:
         LogDamaged: The records themselves are damaged.
     """
     with failures_named(path):
-        if not _problems(connection):
+        if not (index_problems(connection) if found is None else found):
             return False
         connection.execute("REINDEX records")
-        if left := _problems(connection):
+        if left := index_problems(connection):
             what = "; ".join(left)
             raise LogDamaged(f"The event log {path.name} is damaged: {what}. Restore it from a backup.")
         return True
 
 
-def _problems(connection: sqlite3.Connection) -> list[str]:
+def index_problems(connection: sqlite3.Connection) -> list[str]:
+    """Return in which ways the index of the records does not fit them, the first few."""
     rows = connection.execute("PRAGMA integrity_check('records')").fetchmany(_SHOWN)
     return [" ".join(text.split()) for (text,) in rows if text != "ok"]

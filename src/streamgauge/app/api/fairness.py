@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamgauge.app.api.operations import Api, Operation, Parameter, answered
 from streamgauge.app.api.parameters import Parameters
-from streamgauge.models.fairness import FairnessReport
+from streamgauge.models.fairness_report import FairnessReport
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -145,7 +145,7 @@ def _train_when_told(place: Place, project: ProjectSpec, names: list[str]) -> No
 
     from streamgauge.app.compiling import compile_kernels
     from streamgauge.app.demo.warming import warm_up
-    from streamgauge.app.project import quiet
+    from streamgauge.app.service import quiet
     from streamgauge.app.training import train as train_now
 
     compile_kernels(quiet, from_end=True)

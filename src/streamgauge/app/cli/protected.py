@@ -19,8 +19,7 @@ from streamgauge.app.cli.options import (
 from streamgauge.app.cli.terminal import say, show_json, show_table
 
 if TYPE_CHECKING:
-    from streamgauge.models.fairness import AttributeFairness, FairnessReport
-    from streamgauge.models.proxies import Interval
+    from streamgauge.models.fairness_report import AttributeFairness, FairnessReport, Interval
 
 app = typer.Typer(help="Protected attributes: import.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -66,9 +66,8 @@ def run(
 
 def _run_alone(place: Place, started: Callable[[str], None]) -> None:
     """Own the data and answer requests in this process."""
-    from streamgauge.app.api.serving import serve
     from streamgauge.app.compiling import CompilingLater
-    from streamgauge.app.owner import Owner
+    from streamgauge.app.connect import become_owner
 
     def said(url: str) -> None:
         started(url)
@@ -77,8 +76,11 @@ def _run_alone(place: Place, started: Callable[[str], None]) -> None:
 
     with closing(CompilingLater()) as later:
         with Progress() as progress:
-            owner = Owner.open(place, progress=progress, early=True)
+            owner = become_owner(place, progress, serves=True)
         later.then(owner.engine.summarize)
+
+        from streamgauge.app.api.serving import serve
+
         serve(owner, on_started=said)
 
 

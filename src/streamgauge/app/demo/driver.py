@@ -112,8 +112,8 @@ class Demo:
             time.sleep(_LOOK_S)
 
     def _summary(self, prepared: Prepared, phases: Phases, figures: Figures, streamed: float) -> Summary:
-        from streamgauge.app.project import quiet
         from streamgauge.app.remote import RemoteService
+        from streamgauge.app.service import quiet
 
         with phases.phase("verify every decision"):
             verified = RemoteService(prepared.place).verify(quiet)

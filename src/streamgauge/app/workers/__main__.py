@@ -39,10 +39,9 @@ def main() -> None:
 
 
 def _own(place: Place, life: int) -> None:
-    from streamgauge.app.api.serving import Serving
     from streamgauge.app.cli.terminal import Progress
     from streamgauge.app.compiling import CompilingLater
-    from streamgauge.app.owner import Owner
+    from streamgauge.app.connect import become_owner
 
     serving: list[Serving] = []
     threading.Thread(target=_watch, args=(life, serving), daemon=True).start()
@@ -53,8 +52,11 @@ def _own(place: Place, life: int) -> None:
 
     with closing(CompilingLater()) as later:
         with Progress() as progress:
-            owner = Owner.open(place, progress=progress, early=True)
+            owner = become_owner(place, progress, serves=True)
         later.then(owner.engine.summarize)
+
+        from streamgauge.app.api.serving import Serving
+
         serving.append(Serving(owner, on_started=started, by_workers=True))
         serving[0].run()
 
