@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from streamgauge.app.remote import RemoteService, answers_at
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SERVING: Final = "streamgauge.app.api.serving"
 _PATIENCE_S: Final = 15.0
 _PAUSE_S: Final = 0.05
 
@@ -49,14 +51,14 @@ def become_owner(place: Place, progress: Progress | None = None, *, serves: bool
     Args:
         place: The project directory.
         progress: Told what takes long.
-        serves: Whether to answer requests before all is applied.
+        serves: Whether requests are answered before all is applied; what answers them is imported then, too.
 
     Raises:
         OwnerBusy: Another process owns it.
     """
     with closing(check_log(place)) as check:
         if serves:
-            pass
+            import_module(_SERVING)
         from streamgauge.app.owner import Owner
 
         return Owner.open(place, progress=progress, early=serves, check=check)

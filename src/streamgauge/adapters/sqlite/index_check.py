@@ -21,6 +21,7 @@ class IndexCheck:
     Args:
         path: The log's file; where there is none, nothing is checked.
 
+    >>> from contextlib import closing
     >>> from pathlib import Path
     >>> with closing(IndexCheck(Path("none.db"))) as check:
     ...     print(check.problems())
