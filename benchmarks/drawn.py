@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,13 +35,16 @@ _ROWS = 2_000
 _TREES = 200
 
 
-def make_drawn_lender(directory: Path, *, trees: int = _TREES, settings: str = "") -> Place:
+def make_drawn_lender(
+    directory: Path, *, trees: int = _TREES, settings: str = "", features: Sequence[str] = ()
+) -> Place:
     """Begin a project from the credit template in which every account is scored at each of its movements.
 
     Args:
         directory: Where; emptied first.
         trees: The trees of its model.
         settings: More of ``streamgauge.toml``.
+        features: The model's; empty for those of the template.
     """
     shutil.rmtree(directory, ignore_errors=True)
     command("init", str(directory), "--template", "credit")
@@ -50,14 +54,16 @@ def make_drawn_lender(directory: Path, *, trees: int = _TREES, settings: str = "
         f'[project]\nfile = "credit.py"\n[api]\nkeys = false\nport = 0\n{settings}'
     )
     place = find_place(directory)
-    register_drawn(place, trees)
+    register_drawn(place, trees, features)
     return place
 
 
-def register_drawn(place: Place, trees: int) -> None:
-    """Fit the account model on drawn rows of its features, and make it champion."""
+def register_drawn(place: Place, trees: int, features: Sequence[str] = ()) -> None:
+    """Fit the account model on drawn rows of its features, or of some, and make it champion."""
     project = load_project(place.project_file)
     model = project.models[MODEL]
+    if features:
+        model = replace(model, features=tuple(project.features[name] for name in features))
     names = [feature.name for feature in model.features]
     active, needed = None, list(model.features[:0])
     if model.observe.active is not None:

@@ -1,7 +1,8 @@
 """P4's peer, Feast's online store and the same ONNX model behind FastAPI: ``feast_server.py MODEL ROWS.npz PORT``.
 
 A request names an account; its row is read with `get_online_features` from SQLite, as Feast's own feature server does,
-and scored. The rows were computed and written elsewhere; nothing is recorded.
+and scored. It is not `feast serve`, for the model has to be scored in the same request, which Feast's own server does
+not do. The rows were computed and written elsewhere; nothing is recorded.
 """
 
 from __future__ import annotations

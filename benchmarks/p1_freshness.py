@@ -46,6 +46,8 @@ def run(*, quick: bool) -> Report:
         fill(place, accounts, history)
         with ours(place.root) as server:
             found = [measure(server, accounts, rate, seconds, number) for number in range(repetitions)]
+    if (least := min(one["read"] for one in found)) < 1:
+        raise RuntimeError(f"Of the events sent, {1 - least:.1%} led to no score that was read.")
     rows = [
         Row(f"Streamgauge, event sent → score read, {name}", Spread.of([one[name] for one in found]), "s")
         for name in ("p50", "p99", "worst")

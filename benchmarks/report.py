@@ -16,9 +16,11 @@ TABLE = ROOT / "docs" / "reference" / "benchmarks.md"
 _OPENING = """# Benchmarks
 
 Written by `make bench` from its own results; the figures behind it are in `benchmarks/results.json`.
-Each figure is the median of interleaved repetitions, with the least and the greatest in brackets. A ratio says how many
-times better we are than the peer (below 1: how much worse), taken within each repetition, since shared machines are
-noisy. What is compared is checked to compute the same values before anything is timed.
+Each figure is the median of repetitions, with the least and the greatest in brackets; one without brackets was
+measured once. A ratio says how many times better we are than the peer (below 1: how much worse). Shared machines
+are noisy: in P3, P4, P5, P7 and P9 repetitions are interleaved and ratios taken within each, after values were
+checked to be the same. P1, P2, P6, P8, linear, and P3's rows of Spark and Feast are measured one after the other in
+one run, and checked where a section says so.
 """
 
 

@@ -46,10 +46,10 @@ HEADLINES = (
     ),
     Headline(
         "P2",
-        "events applied, 52 features, scored, durable, over 50k accounts",
+        "events applied, 47 features, scored, durable, over 50k accounts",
         "Streamgauge, every account alike*",
         "30,000 ev/s",
-        {"Bytewax*": "Bytewax, 8 features in memory", "river*": "river, the same", "Pathway*": "Pathway, the same"},
+        {"Bytewax*": "Bytewax, both with 8 features", "river*": "river, the same", "Pathway*": "Pathway, the same"},
     ),
     Headline(
         "P3",

@@ -84,3 +84,14 @@ def test_after_an_import_no_state_is_taken_to_lack_records(lender: Lender, tmp_p
         assert store.watermark() == owner.engine.applier.applied
     with Owner.open(find_place(tmp_path / "crashed"), clock=FixedClock(now)) as owner:
         assert not owner.engine.applier.states.dirty
+
+
+def test_a_stored_state_takes_at_most_32_bytes_an_event(lender: Lender, tmp_path: Path) -> None:
+    with Owner.open(lender.copy(tmp_path / "lender"), clock=FixedClock(lender.end_us)) as owner:
+        store, log = owner.engine.applier.store, owner.log
+        entities = list(store.entities())
+        held = sum(len(state) for state in store.get_many(entities) if state is not None)
+        events = sum(len(log.read_entity(entity)) for entity in entities)
+    assert len(entities) > 900
+    assert events > 100 * len(entities)
+    assert held <= 32 * events

@@ -23,6 +23,8 @@ from streamgauge.app.answers import iso
 from streamgauge.app.checking import Job, Result
 from streamgauge.decisions.record import encode
 from streamgauge.errors import StreamgaugeError
+from streamgauge.events.roles import entities_of
+from streamgauge.features.decode import SchemaBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +126,7 @@ class Verifier:
         self.mismatches = 0
         self.found: list[str] = []
         self._owner = owner
+        self._book = SchemaBook(owner.log.schema)
         self._settings = owner.place.settings.verification
         draws = chance or random.Random()  # noqa: S311 - a sample, no secret
         self._decisions = Sampler(self._settings, owner.ledger.head().seq, draws)
@@ -197,12 +200,17 @@ class Verifier:
         return f"{score['id']} of {score['model']} {score['version']} at position {score['position']}"
 
     def _erased(self, job: Job) -> bool:
-        """Return whether what was sampled was erased on purpose before it was recomputed."""
+        """Return whether what was sampled was erased on purpose before it was recomputed, or saw what was."""
         if job.kind == "decision":
             entry = self._owner.ledger.at(job.number)
             return entry is None or entry.status == "erased"
-        position = msgspec.json.decode(job.body)["position"]
-        return position in self._owner.log.erased()
+        log, position = self._owner.log, msgspec.json.decode(job.body)["position"]
+        record = log.get(position)
+        if record is None:
+            return position in log.erased()
+        # An event of several entities went with one of them: the others' histories are shorter since.
+        lost = map(log.thinned, entities_of(record, self._book.spec(record.schema)).values())
+        return any(first is not None and first <= position for first in lost)
 
     def _run(self) -> None:
         last = time.monotonic()
