@@ -72,7 +72,7 @@ faults: dev-venv ## Break it on purpose: kill -9, damage, a full disk, races (KI
 		tests/faults $(ARGS)
 
 .PHONY: soak
-soak: dev-venv ## Run a million events in trouble, a fifth payments, through every host; compare all (SEED=, EVENTS=)
+soak: dev-venv ## Run a million events in trouble, a tenth payments, through every host; compare all (SEED=, EVENTS=)
 	@OMP_NUM_THREADS=1 SOAK_SEED=$(SEED) SOAK_EVENTS=$(EVENTS) $(BIN)/python -m tests.properties.soak $(ARGS)
 
 .PHONY: gate

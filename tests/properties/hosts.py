@@ -17,7 +17,7 @@ import asyncio
 import fcntl
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -289,7 +289,8 @@ def compare(run: Run, *, sample: int, progress: Progress = quiet) -> Counter[str
     assert (verified.mismatch, verified.chain, verified.match) == (0, "intact", verified.checked), verified
     counts["verify: decisions"] = verified.checked
     for name, model in live.items():
-        chosen = _chosen(run, moments[name], sample)
+        entities = [(moment.entity,) for moment in moments[name]]
+        chosen = few_of_each(np.random.default_rng([run.seed, 2]), entities, sample)
         picked = [moments[name][place] for place in chosen]
         counts["oracles: features"] += _compare_oracles(run, model, picked, rows[name][chosen], progress)
     return counts
@@ -356,15 +357,19 @@ def compare_replay(run: Run, sample: int) -> int:
     return compared
 
 
-def _chosen(run: Run, moments: Sequence[Moment], sample: int) -> list[int]:
-    """Choose moments at random, few of one entity: of the hot one the oracles read every event again for each."""
-    draw = np.random.default_rng([run.seed, 2])
+def few_of_each(draw: np.random.Generator, entities: Sequence[Collection[str]], sample: int) -> list[int]:
+    """Choose rows at random, few of one entity: of the hot one the oracles read every event again for each.
+
+    Args:
+        draw: What chooses.
+        entities: Of each row, its entities.
+        sample: How many rows at most.
+    """
     seen: Counter[str] = Counter()
     chosen: list[int] = []
-    for place in draw.permutation(len(moments)).tolist():
-        entity = moments[place].entity
-        if seen[entity] < OF_ONE_ENTITY and len(chosen) < sample:
-            seen[entity] += 1
+    for place in draw.permutation(len(entities)).tolist():
+        if len(chosen) < sample and all(seen[entity] < OF_ONE_ENTITY for entity in entities[place]):
+            seen.update(entities[place])
             chosen.append(place)
     return sorted(chosen)
 

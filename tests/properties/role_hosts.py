@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -38,7 +38,18 @@ from tests.oracles.events import Cut
 from tests.oracles.roles import Told, records_by_entity, values_of_roles
 from tests.oracles.sql import SqlOracle
 from tests.properties.gate import bits
-from tests.properties.hosts import Floats, Law, Run, code, compare_replay, compare_scores, micros
+from tests.properties.hosts import (
+    Floats,
+    Law,
+    Progress,
+    Run,
+    code,
+    compare_replay,
+    compare_scores,
+    few_of_each,
+    micros,
+    quiet,
+)
 from tests.properties.streams import Moment
 from tests.properties.troubled_payments import TroubledPayments
 
@@ -80,9 +91,9 @@ class Kept:
 class RoleHosts:
     """A run whose events have several entities, what its log holds, and how many values were compared."""
 
-    def __init__(self, run: Run, sample: int) -> None:
+    def __init__(self, run: Run, sample: int, progress: Progress = quiet) -> None:
         """Read the log: an event's records lie under each of its entities."""
-        self.run, self.sample = run, sample
+        self.run, self.sample, self.progress = run, sample, progress
         self.counts: Counter[str] = Counter()
         self._kept: list[Kept] = []
         self._draw = np.random.default_rng([run.seed, 3])
@@ -145,7 +156,7 @@ class RoleHosts:
             assert answer["features"] == record.feature_values(), f"answered {answer}"
             self.counts["decisions: features"] += len(again)
         self._keep("decided", names, rows, found)
-        verified = self.run.owner.verify(lambda *_: None)
+        verified = self.run.owner.verify(self.progress)
         assert (verified.mismatch, verified.chain, verified.match) == (0, "intact", verified.checked), verified
         self.counts["verify: decisions"] += verified.checked
 
@@ -189,7 +200,9 @@ class RoleHosts:
         Raises:
             AssertionError: A value differs.
         """
-        told = self._some(list(self.told.values()))
+        every = list(self.told.values())
+        keys = [tuple(one.keys.values()) for one in every]
+        told = [every[place] for place in few_of_each(self._draw, keys, self.sample)]
         moments = [max(one.record.known_at, one.record.event_time) - int(self._draw.integers(2)) for one in told]
         frame = pl.DataFrame({role: [one.ids[role] for one in told] for role in ("card", "merchant")}).with_columns(
             pl.Series("as_of", moments, pl.Int64).cast(pl.Datetime("us", "UTC"))
@@ -218,7 +231,8 @@ class RoleHosts:
             [row.observed for row in rows],
             {role: [row.keys[role] for row in rows] for role in others},
         )
-        return backfill(self.run.owner.log, bound, requests, workers=2)
+        told = lambda done, total: self.progress("backfill", done, total)  # noqa: E731
+        return backfill(self.run.owner.log, bound, requests, workers=2, progress=told)
 
     def _of_specs(self, specs: Sequence[FeatureSpec], rows: Sequence[Row]) -> Floats:
         if not rows:
@@ -228,7 +242,7 @@ class RoleHosts:
 
     def _keep(self, host: str, names: tuple[str, ...], rows: Sequence[Row], found: Floats) -> None:
         """Keep some rows of a host for the oracles."""
-        for place in self._some(range(len(rows))):
+        for place in few_of_each(self._draw, [tuple(row.keys.values()) for row in rows], self.sample):
             self._kept.append(Kept(host, rows[place], dict(zip(names, found[place].tolist(), strict=True))))
 
     def judge(self, *, of: int = 1) -> None:
@@ -237,28 +251,41 @@ class RoleHosts:
         Raises:
             AssertionError: A value differs.
         """
-        for one in self._kept:
+        for done, one in enumerate(self._kept):
             specs = [self.features[name] for name in one.values]
             told = values_of_roles(one.row.moments(), self.entities, specs, self.streams, self.schemas)
             for spec, value in zip(specs, told, strict=True):
                 self._same("plain", one, spec, value)
-        with SqlOracle(self.held, self.schemas, self.streams) as oracle:
+            self.progress("plain oracle", done + 1, len(self._kept))
+        asked = {key for one in self._kept for key in one.row.keys.values()}
+        held = [record for record in self.held if record.entity in asked]
+        with SqlOracle(held, self.schemas, self.streams) as oracle:
             for roles in {frozenset(one.row.keys) for one in self._kept}:
                 together = [one for one in self._kept if set(one.row.keys) == roles]
                 oracle.ask_of_roles([one.row.moments() for one in together])
-                names = sorted({name for one in together for name in one.values})
-                for name in names[int(self._draw.integers(of)) :: of]:
+                names = sorted({name for one in together for name in one.values})[int(self._draw.integers(of)) :: of]
+                for done, name in enumerate(names):
                     spec = self.features[name]
                     for one, value in zip(together, oracle.values_of_roles(spec), strict=True):
                         if name in one.values:
                             self._same("SQL", one, spec, value)
+                    self.progress("SQL oracle", done + 1, len(names))
 
     def _same(self, oracle: str, one: Kept, spec: FeatureSpec, value: float | None) -> None:
         actual = one.values[spec.name]
         assert bits(value) == bits(actual), f"{one.host} {actual!r}, {oracle} {value!r}: {spec.name} at {one.row}"
         self.counts[f"{oracle} oracle: features {one.host}"] += 1
 
-    def _some(self, all_of: Sequence[Any]) -> list[Any]:
-        """Return so many of them as are judged, at random."""
-        count = min(self.sample, len(all_of))
-        return [all_of[place] for place in sorted(self._draw.choice(len(all_of), count, replace=False).tolist())]
+
+def compare_roles(run: Run, sample: int, progress: Progress = quiet) -> Counter[str]:
+    """Compare all that a run's hosts answered, with its owner open and closed; return how many values were compared.
+
+    Raises:
+        AssertionError: A value differs.
+    """
+    with run.opened():
+        hosts = RoleHosts(run, sample, progress)
+        hosts.compare()
+    hosts.compare_frame()
+    hosts.judge()
+    return hosts.counts
