@@ -25,7 +25,7 @@ NOTES = (
     process of its own; memory is by how much that process grew at most while it was timed.""",
     """Backfill: the log's records read, checked, judged, decoded, and sixteen features at each. Engine: an event
     accepted, durable, applied, 47 features computed, scored and published, on top of imported history; the first of an
-    account also loads its state. Drawing the events is in it.""",
+    account also loads its state. Drawing the events is in it. Up to 4 GiB of decoded states are kept.""",
     """More events of the same accounts lie in the same windows, and a window's events are what a value is made of.""",
 )
 _HISTORY = 3
@@ -34,6 +34,8 @@ _INGESTED = 20_000
 _REPEATED = 1_000_000
 """Up to so many events a backfill is measured several times."""
 _TREES = 200
+_SETTINGS = "[engine]\ncached_bytes = 4294967296\n"
+"""Decoded states of a million accounts, all at work at once, take more than the gigabyte that is kept by default."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def backfill(size: Size) -> Cost:
 def engine(size: Size, trees: int = _TREES) -> Cost:
     """Ingest events, each scored and durable, on top of a history of every account."""
     with tempfile.TemporaryDirectory() as folder:
-        place = make_drawn_lender(Path(folder) / "lender", trees=trees)
+        place = make_drawn_lender(Path(folder) / "lender", trees=trees, settings=_SETTINGS)
         now = time.time_ns() // 1_000
         with Owner.open(place) as owner:
             for start in range(0, size.accounts * _HISTORY, _AT_ONCE):
