@@ -25,8 +25,7 @@ NOTES = (
     process of its own; memory is by how much that process grew at most while it was timed.""",
     """Backfill: the log's records read, checked, judged, decoded, and sixteen features at each. Engine: an event
     accepted, durable, applied, 47 features computed, scored and published, on top of imported history; the first of an
-    account also loads its state. Drawing the events is in it. Up to 4 GiB of decoded states are kept, and
-    nothing is sealed, which is measured [apart](../explanation/scale.md#multiplied).""",
+    account also loads its state. Drawing the events is in it.""",
     """More events of the same accounts lie in the same windows, and a window's events are what a value is made of.""",
 )
 _HISTORY = 3
@@ -35,9 +34,6 @@ _INGESTED = 20_000
 _REPEATED = 1_000_000
 """Up to so many events a backfill is measured several times."""
 _TREES = 200
-_SETTINGS = "[engine]\ncached_bytes = 4294967296\n[log]\ntail = 1000000000\n"
-"""Decoded states of a million accounts, all at work at once, take more than the gigabyte that is kept by default. And
-nothing is sealed: small sizes would never get that far, and `benchmarks.scale` measures it."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ def backfill(size: Size) -> Cost:
 def engine(size: Size, trees: int = _TREES) -> Cost:
     """Ingest events, each scored and durable, on top of a history of every account."""
     with tempfile.TemporaryDirectory() as folder:
-        place = make_drawn_lender(Path(folder) / "lender", trees=trees, settings=_SETTINGS)
+        place = make_drawn_lender(Path(folder) / "lender", trees=trees)
         now = time.time_ns() // 1_000
         with Owner.open(place) as owner:
             for start in range(0, size.accounts * _HISTORY, _AT_ONCE):
