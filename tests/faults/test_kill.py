@@ -119,7 +119,7 @@ def check_acknowledged(truth: Truth, held: Acknowledged, kills: int) -> None:
     places = {record.position: record.event_id for told in truth.told for record in told.records}
     assert {position: name for name, position in held.retried.items()}.items() <= places.items()
     assert len(held.events) > kills
-    assert len(held.decisions) > kills // 8
+    assert len(held.decisions) > kills // 4
 
 
 def _check_erased(place: Place, truth: Truth, held: Acknowledged) -> None:
