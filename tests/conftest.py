@@ -3,6 +3,7 @@
 from hypothesis import settings
 
 from streamgauge.app.compiling import LATER, PARTS, compile_kernels
+from streamgauge.app.service import quiet
 
 # For nights: make soak, make fuzz.
 settings.register_profile("soak", deadline=None, print_blob=True, max_examples=5_000)
@@ -18,4 +19,4 @@ if settings.get_current_profile_name() == "default":
 def pytest_sessionstart() -> None:
     """Compile what is not compiled yet, or of older sources, the processes of a run together."""
     for parts in (PARTS, LATER):
-        compile_kernels(lambda _what, _done, _total: None, parts)
+        compile_kernels(quiet, parts)

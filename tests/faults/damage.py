@@ -11,8 +11,9 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -72,6 +73,16 @@ def damage(path: Path, draw: Random, kinds: tuple[int, ...] | None = None) -> st
         del data[place:]
     path.write_bytes(data)
     return f"{kind} at {place}"
+
+
+def hide_a_record(log: Path) -> None:
+    """Change one key in the index of a log's file, and leave the record as it is."""
+    with closing(sqlite3.connect(log)) as file:
+        pages = file.execute("SELECT pageno FROM dbstat WHERE name = 'records_of_entity' AND pagetype = 'leaf'")
+        [page, *_] = [number for (number,) in pages]
+    data = bytearray(log.read_bytes())
+    data[data.rindex(b"account:A-", (page - 1) * _PAGE, page * _PAGE)] ^= 1
+    log.write_bytes(data)
 
 
 def opened(root: Path, whole: str) -> str:

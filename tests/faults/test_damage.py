@@ -22,6 +22,7 @@ from streamgauge.app.doctor import examine
 from streamgauge.app.owner import Owner
 from streamgauge.app.settings import Place
 from streamgauge.errors import ArtefactAltered, LogDamaged
+from tests.faults.damage import hide_a_record
 from tests.faults.lender import APPLICATION_RISK, Sender
 from tests.faults.truth import Truth
 
@@ -149,13 +150,7 @@ def test_a_damaged_ledger_is_named(lender: Place, target: str) -> None:
 def test_an_index_that_hides_records_is_made_again(
     lender: Place, caplog: pytest.LogCaptureFixture, become: Callable[[Place], Owner]
 ) -> None:
-    data = bytearray(lender.log.read_bytes())
-    with closing(sqlite3.connect(lender.log)) as file:
-        pages = file.execute("SELECT pageno FROM dbstat WHERE name = 'records_of_entity' AND pagetype = 'leaf'")
-        [page, *_] = [number for (number,) in pages]
-    at = data.rindex(b"account:A-", (page - 1) * 4_096, page * 4_096)
-    data[at] ^= 1
-    lender.log.write_bytes(data)
+    hide_a_record(lender.log)
     with become(lender) as owner:
         assert "An index of log.db was damaged" in caplog.text
         every = Counter(record.entity for record in owner.log.read_after(0, 10**9))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from streamgauge.app import wiring
 from streamgauge.app.connect import running_owner
+from streamgauge.app.service import quiet
 from streamgauge.errors import StreamgaugeError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _prepare_owner(place: Place, models: Sequence[str]) -> None:
     owner = running_owner(place)
     if owner is not None:
         with suppress(StreamgaugeError):  # serving them builds what is missing, or says why it cannot
-            owner.prepare(models, lambda _what, _done, _total: None)
+            owner.prepare(models, quiet)
 
 
 def evaluate(

@@ -22,6 +22,7 @@ import msgspec
 from streamgauge.app.answers import iso
 from streamgauge.app.checking import Job, Result
 from streamgauge.decisions.record import encode
+from streamgauge.decisions.replay import lost_to_erasure
 from streamgauge.errors import StreamgaugeError
 from streamgauge.events.roles import entities_of
 from streamgauge.features.decode import SchemaBook
@@ -208,9 +209,8 @@ class Verifier:
         record = log.get(position)
         if record is None:
             return position in log.erased()
-        # An event of several entities went with one of them: the others' histories are shorter since.
-        lost = map(log.thinned, entities_of(record, self._book.spec(record.schema)).values())
-        return any(first is not None and first <= position for first in lost)
+        keys = entities_of(record, self._book.spec(record.schema)).values()
+        return lost_to_erasure(log, ((key, position) for key in keys))
 
     def _run(self) -> None:
         last = time.monotonic()

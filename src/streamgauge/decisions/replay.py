@@ -98,6 +98,11 @@ class _Version:
     detail: str = ""
 
 
+def lost_to_erasure(log: Log, cuts: Iterable[tuple[str, int]]) -> bool:
+    """Return whether an entity lost a record, up to the position given with it, to the erasure of another one."""
+    return any((first := log.thinned(key)) is not None and first <= cut for key, cut in cuts)
+
+
 class Replay:
     """Recomputes decisions; one run keeps the versions it has loaded."""
 
@@ -178,11 +183,8 @@ class Replay:
 
     def _lost_to_erasure(self, decision: DecisionRecord) -> bool:
         """Return whether one of a decision's entities has lost records, that it saw, to the erasure of another one."""
-        for role, key in keys_of(decision.entities).items():
-            lost = self._log.thinned(key)
-            if lost is not None and lost <= decision.positions.get(role, 0):
-                return True
-        return False
+        keys = keys_of(decision.entities).items()
+        return lost_to_erasure(self._log, ((key, decision.positions.get(role, 0)) for role, key in keys))
 
     def _read(self, entity: str) -> Sequence[Record]:
         """Return an entity's records up to the newest decision being replayed; none where the log is damaged."""

@@ -8,6 +8,7 @@ import pytest
 
 from streamgauge.adapters.sqlite.index_check import IndexCheck
 from streamgauge.adapters.sqlite.log import SqliteLog
+from tests.faults.damage import hide_a_record
 
 
 @pytest.fixture
@@ -19,16 +20,6 @@ def log(tmp_path: Path) -> Path:
         rows = ((at, f"account:A-{at * 7_919 % 10_007}", at, b"record") for at in range(1, 10_001))
         file.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
     return path
-
-
-def hide_a_record(path: Path) -> None:
-    """Change one key in the index, and leave the record as it is."""
-    with closing(sqlite3.connect(path)) as file:
-        pages = file.execute("SELECT pageno FROM dbstat WHERE name = 'records_of_entity' AND pagetype = 'leaf'")
-        [page, *_] = [number for (number,) in pages]
-    data = bytearray(path.read_bytes())
-    data[data.rindex(b"account:A-", (page - 1) * 4_096, page * 4_096)] ^= 1
-    path.write_bytes(data)
 
 
 def test_a_sound_index_has_no_problems(log: Path) -> None:
