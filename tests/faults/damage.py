@@ -78,7 +78,7 @@ def damage(path: Path, draw: Random, kinds: tuple[int, ...] | None = None) -> st
 def hide_a_record(log: Path) -> None:
     """Change one key in the index of a log's file, and leave the record as it is."""
     with closing(sqlite3.connect(log)) as file:
-        pages = file.execute("SELECT pageno FROM dbstat WHERE name = 'records_of_entity' AND pagetype = 'leaf'")
+        pages = file.execute("SELECT pageno FROM dbstat WHERE name = 'records_by_slice' AND pagetype = 'leaf'")
         [page, *_] = [number for (number,) in pages]
     data = bytearray(log.read_bytes())
     data[data.rindex(b"account:A-", (page - 1) * _PAGE, page * _PAGE)] ^= 1

@@ -397,7 +397,7 @@ def test_a_flipped_index_is_found(tmp_path: Path) -> None:
     fill(log)
     log.close()
     with sqlite3.connect(tmp_path / "log.db") as file:
-        root = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'records_of_entity'").fetchone()[0]
+        root = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'records_by_slice'").fetchone()[0]
         size = file.execute("PRAGMA page_size").fetchone()[0]
     file.close()
     path = tmp_path / "log.db"

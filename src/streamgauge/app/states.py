@@ -277,7 +277,7 @@ class States:
         """Return a stored state, knowing every record up to `applied`."""
         # A state that is not stored is one nobody needed yet, or of an entity without records: the log tells.
         if state is not None and entity in self._dirty:
-            state = self._fresh.advanced(entity, state, self.applied)
+            state = self._fresh.advanced(entity, state, self.applied, self._dirty[entity] - 1)
         return self._from_log(entity, self.applied) if state is None else state
 
     def _read(self, entities: Sequence[str]) -> Iterator[tuple[str, EntityState]]:

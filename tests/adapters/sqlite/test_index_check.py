@@ -32,7 +32,7 @@ def test_an_index_that_hides_a_record_is_found_and_made_again_from_what_was_foun
     with closing(IndexCheck(log)) as check, closing(SqliteLog(log)) as opened:
         found = check.problems()
         assert found
-        assert "missing from index records_of_entity" in found[0]
+        assert "missing from index records_by_slice" in found[0]
         assert opened.mend(found)
         assert not opened.mend()
 

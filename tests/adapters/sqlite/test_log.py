@@ -135,8 +135,8 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused_with_the_next_step(path: Path) -> None:
     opened(path).close()
-    altered(path, "UPDATE meta SET value = 3 WHERE key = 'format'")
-    with pytest.raises(LogDamaged, match=r"has format 3.*reads format 2.*Install the version"):
+    altered(path, "UPDATE meta SET value = 4 WHERE key = 'format'")
+    with pytest.raises(LogDamaged, match=r"has format 4.*reads format 3.*Install the version"):
         SqliteLog(path)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from streamgauge.adapters.sqlite.log import NOTHING, SqliteLog, never
 from streamgauge.adapters.sqlite.log_reading import GREATEST
+from streamgauge.adapters.sqlite.log_slices import pages_of
 from streamgauge.adapters.sqlite.log_tail import begin_erasing, drop_sealed, end_erasing, note_last
 from streamgauge.errors import LogDamaged
 from streamgauge.log.grouping import groups_of
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 
-DROPPED_AT_ONCE: Final = 100
+DROPPED_AT_ONCE: Final = 500
 """Rows of a transaction that drops what is sealed: appends wait for it."""
-_MOST_AT_ONCE: Final = 50_000
-"""Rows of one where very many wait: each row's entry in the index is on another page, which is written every time."""
+_MOST_AT_ONCE: Final = 10_000
+"""Rows of one where very many wait."""
 _IDLE: Final = 10
 """So many times as many of them where nothing was appended since the one before."""
 _REST: Final = 2
@@ -259,11 +260,9 @@ class ArchivedLog(SqliteLog):
             with self._commit() as writer:
                 note_last(writer, *self._last(writer))
                 dropped = drop_sealed(writer, through, at_once)
+            self._checkpointer.written(pages_of(dropped))
             if at_once == DROPPED_AT_ONCE:
-                self._checkpointer.written(dropped // 8)
                 time.sleep(_REST * (time.perf_counter() - began))
-            else:
-                self._checkpointer.written(dropped)
 
     def _erase(self, entity: str, beside: Mapping[str, Sequence[int]], up_to: int) -> int:
         held = [batch for reader in self._archive.snapshot().readers() for batch in reader.sweep([entity])]

@@ -17,6 +17,7 @@ from streamgauge.adapters.sqlite.end_mark import NOWHERE, End, EndMark
 from streamgauge.adapters.sqlite.log_reading import GREATEST, LogReader
 from streamgauge.adapters.sqlite.log_rows import Row, accepted, record_of, row_of
 from streamgauge.adapters.sqlite.log_schema import connect, failures_named, mend_index, prepare
+from streamgauge.adapters.sqlite.log_slices import POSITIONS, pages_of
 from streamgauge.adapters.sqlite.log_tail import begin_erasing, end_erasing, floors, note_last, note_newest
 from streamgauge.adapters.sqlite.quarantine import note_retry, store
 from streamgauge.definitions.schema import FieldKind, StreamSpec
@@ -177,7 +178,7 @@ class SqliteLog:
             writer.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", texts.items())
             self._reached = End(position, number)
         self._remember(texts)
-        self._checkpointer.written(len(rows) + _PAGES_OF_A_COMMIT)
+        self._checkpointer.written(pages_of(len(rows)) + _PAGES_OF_A_COMMIT)
         return answers
 
     def quarantine(self, items: Sequence[Quarantined]) -> list[int]:
@@ -380,8 +381,8 @@ class SqliteLog:
 
     def _previous(self, writer: sqlite3.Connection, entity: str, now_us: int) -> int:  # noqa: ARG002 - an archive needs it
         """Return an entity's newest ``accepted_at``, or 0; one that is not ahead of the clock may be left out."""
-        newest = writer.execute("SELECT max(position) FROM records WHERE entity = ?", (entity,)).fetchone()[0]
-        if newest is None:
+        newest = max((at for (at,) in writer.execute(POSITIONS, (0, GREATEST, entity))), default=0)
+        if not newest:
             return 0
         (body,) = writer.execute("SELECT CAST(body AS BLOB) FROM records WHERE position = ?", (newest,)).fetchone()
         return record_of(newest, entity, body, self._stream_of_schema).accepted_at

@@ -12,6 +12,7 @@ import msgspec
 from streamgauge.adapters.sqlite import quarantine
 from streamgauge.adapters.sqlite.log_rows import damaged, id_hash, record_of
 from streamgauge.adapters.sqlite.log_schema import connect, failures_named
+from streamgauge.adapters.sqlite.log_slices import COUNTED, KEYS, OF_EVENT, POSITIONS
 from streamgauge.adapters.sqlite.log_tail import LAST, NEEDED
 from streamgauge.definitions.schema import StreamSpec
 from streamgauge.errors import LogDamaged, UnknownName
@@ -30,13 +31,6 @@ CHECKED_AT_ONCE: Final = 20_000
 
 GREATEST: Final = 2**63 - 1
 _COLUMNS: Final = "SELECT position, entity, CAST(body AS BLOB) FROM records"
-_NEXT_ENTITY: Final = """
-WITH RECURSIVE keys (entity) AS (
-    SELECT min(entity) FROM records WHERE entity >= :first
-    UNION ALL SELECT (SELECT min(entity) FROM records WHERE entity > keys.entity) FROM keys WHERE entity IS NOT NULL
-) SELECT entity FROM keys WHERE entity IS NOT NULL AND entity < :last
-"""
-_COUNT_ENTITIES: Final = f"SELECT count(*) FROM ({_NEXT_ENTITY} LIMIT :most)"  # noqa: S608 - the query above
 _decode_spec: Final = msgspec.json.Decoder(StreamSpec).decode
 
 
@@ -139,8 +133,7 @@ class LogReader:
     def of_entity(self, entity: str, up_to: int | None, after: int) -> list[Record]:
         """Return one entity's records with positions behind ``after`` and up to ``up_to``, in order of position."""
         last = GREATEST if up_to is None else up_to
-        query = f"{_COLUMNS} WHERE entity = ? AND position > ? AND position <= ? ORDER BY position"
-        return self._records(query, entity, after, last)
+        return self._records(f"{_COLUMNS} WHERE position IN ({POSITIONS}) ORDER BY position", after, last, entity)
 
     def entities_after(self, position: int) -> list[str]:
         """Return the keys of the entities that have a record behind a position, in the order of their first one."""
@@ -149,21 +142,20 @@ class LogReader:
 
     def find(self, stream: str, entity: str, event_id: str, after: int) -> Record | None:
         """Return the first record of an event behind a position, or None."""
-        query = f"{_COLUMNS} WHERE entity = ? AND id_hash = ? AND position > ? ORDER BY position"
-        for record in self._records(query, entity, id_hash(stream, event_id), after):
+        query = f"{_COLUMNS} WHERE position IN ({OF_EVENT}) ORDER BY position"
+        for record in self._records(query, after, GREATEST, entity, id_hash(stream, event_id)):
             if record.stream == stream and record.event_id == event_id:
                 return record
         return None
 
     def entities(self, role: str | None) -> list[str]:
-        """Return the keys of all entities (of one role), sorted; it jumps from one to the next in the index."""
+        """Return the keys of all entities (of one role), sorted."""
         first, last = ("", "\U0010ffff") if role is None else (f"{role}:", f"{role};")
-        return [key for (key,) in self.rows(_NEXT_ENTITY, {"first": first, "last": last})]
+        return [key for (key,) in self.rows(KEYS, (first, last))]
 
     def count_entities(self, most: int) -> int:
         """Return how many entities there are, or ``most`` if they are more."""
-        found = self.rows(_COUNT_ENTITIES, {"first": "", "last": "\U0010ffff", "most": most})
-        return int(found[0][0])
+        return int(self.rows(COUNTED, (most,))[0][0])
 
     def quarantined(
         self,

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from streamgauge.adapters.sqlite.log_slices import FORMER, INDEX
 from streamgauge.adapters.sqlite.log_tail import UPGRADE
 from streamgauge.adapters.sqlite.quarantine import upgrade
 from streamgauge.errors import LogDamaged, OwnerBusy
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-FORMAT: Final = 2
-_UPGRADED: Final = 1
-"""The format that is brought to the present one: it has no archive and no erasures."""
+FORMAT: Final = 3
+_UPGRADED: Final = frozenset({1, 2})
+"""Formats that are brought to the present one: 1 has no archive and no erasures, 1 and 2 have another index."""
 
 EPOCH: Final = 1
 
-TABLES: Final = """
+TABLES: Final = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE schemas (number INTEGER PRIMARY KEY, stream TEXT NOT NULL, form BLOB NOT NULL UNIQUE, spec BLOB NOT NULL);
 CREATE TABLE records (position INTEGER PRIMARY KEY, entity TEXT NOT NULL, id_hash INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX records_of_entity ON records (entity, id_hash);
+{INDEX};
 CREATE TABLE texts (code INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE quarantine (
     number INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, entity TEXT NOT NULL, event_id TEXT NOT NULL,
@@ -116,9 +117,9 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise LogDamaged(f"{path.name} is no event log of Streamgauge. Name another file, or move this one away.")
     row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
     found = row[0] if row else 0
-    if found == _UPGRADED:
+    if found in _UPGRADED:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in UPGRADE.split(";"):
+        for statement in (*UPGRADE.split(";"), f"DROP INDEX IF EXISTS {FORMER}", INDEX):
             connection.execute(statement)
         connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))
         connection.execute("COMMIT")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from streamgauge.adapters.sqlite.log_columns import COLUMNS, RowGatherer, batch_of
+from streamgauge.adapters.sqlite.log_slices import positions_of
 from streamgauge.events.batch import NOTHING
 
 if TYPE_CHECKING:
@@ -85,11 +86,8 @@ class LogSweeper:
 
     def _searched(self, names: Sequence[str], after: int, cut: int) -> Iterator[RecordBatch]:
         """Yield some entities' records: the index names rows, which are then read in order of position."""
-        marks = ", ".join("?" * len(names))
-        rows = (
-            f"position IN (SELECT position FROM records WHERE entity IN ({marks}) AND position > ? AND position <= ?)"  # noqa: S608 - only question marks
-        )
-        found = self._reader.rows(f"{COLUMNS} WHERE {rows} ORDER BY position", (*names, after, cut))
+        query = f"{COLUMNS} WHERE position IN ({positions_of(len(names))}) ORDER BY position"
+        found = self._reader.rows(query, (after, cut, *names))
         if found:
             yield batch_of(found)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streamgauge.adapters.sqlite.log_slices import POSITIONS
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,8 +38,6 @@ _NOTE: Final = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET v
 _THIN: Final = (
     "INSERT INTO thinned VALUES (?, ?) ON CONFLICT (entity) DO UPDATE SET position = min(position, excluded.position)"
 )
-
-_HERE: Final = "SELECT position FROM records WHERE entity = ? AND position <= ?"
 
 _DROP: Final = """
 DELETE FROM records WHERE position IN (SELECT position FROM records WHERE position <= ? ORDER BY position LIMIT ?)
@@ -78,13 +78,12 @@ def begin_erasing(
         archived: The positions of its records in the archive.
         beside: By other entity, the positions of records that go with it.
     """
-    here = [position for (position,) in writer.execute(_HERE, (entity, up_to))]
+    here = [position for (position,) in writer.execute(POSITIONS, (0, up_to, entity))]
     with_it = [position for positions in beside.values() for position in positions]
     positions = {*here, *archived, *with_it}
-    writer.executemany("DELETE FROM records WHERE position = ?", ((position,) for position in with_it))
+    writer.executemany("DELETE FROM records WHERE position = ?", ((position,) for position in (*here, *with_it)))
     writer.execute("DELETE FROM thinned WHERE entity = ?", (entity,))
     writer.executemany(_THIN, [(other, min(positions)) for other, positions in beside.items() if other != entity])
-    writer.execute("DELETE FROM records WHERE entity = ? AND position <= ?", (entity, up_to))
     writer.execute("DELETE FROM quarantine WHERE entity = ?", (entity,))
     writer.executemany("DELETE FROM quarantine WHERE position = ?", ((position,) for position in positions))
     writer.executemany("INSERT OR IGNORE INTO erased VALUES (?)", ((position,) for position in sorted(positions)))
