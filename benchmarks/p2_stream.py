@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.drawn import DAY_US, MODEL, make_drawn_lender, movements
 from benchmarks.measure import PEERS, ROOT, Report, Row, Spread, ratios
+from streamgauge.app.collecting import calm_collector
 from streamgauge.app.owner import Owner
 from streamgauge.app.reading import Question
 from streamgauge.app.settings import Place
@@ -55,7 +56,7 @@ def run(*, quick: bool) -> Report:
         now = time.time_ns() // 1_000
         past = movements(accounts * history, accounts, now - 120 * DAY_US, now - 2 * DAY_US, seed=1, prefix="h")
         figures: dict[str, list[float]] = {"uniform": [], "hot": []}
-        with Owner.open(place) as owner:
+        with calm_collector(), Owner.open(place) as owner:
             owner.import_frame(past, "Movement", known_after_us=_HISTORY_US)
             live: list[pl.DataFrame] = []
             for repetition in range(-1, repetitions):
@@ -133,7 +134,7 @@ def _subset(folder: Path, events: pl.DataFrame) -> float:
     place = make_drawn_lender(folder / "subset", trees=1, features=SUBSET)
     ordered = events.sort("booked_at")
     first = len(ordered) * 3 // 4
-    with Owner.open(place) as owner:
+    with calm_collector(), Owner.open(place) as owner:
         owner.import_frame(ordered[:first], "Movement", known_after_us=0)
         return ingest(owner, ordered[first:])
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from benchmarks.drawn import make_drawn_lender
 from benchmarks.measure import ROOT
 from streamgauge.app import wiring
+from streamgauge.app.collecting import calm_collector
 from streamgauge.app.owner import Owner
 from streamgauge.testing.live import LiveStream
 from streamgauge.testing.portfolio import simulate
@@ -58,7 +59,7 @@ def _streamed(place: Place) -> dict[str, float]:
     portfolio = simulate(BORROWERS, DAYS, datetime.now(UTC))
     live = LiveStream(portfolio, portfolio.end)
     batches = [live.batch(portfolio.end + timedelta(seconds=number), BATCH) for number in range(EVENTS // BATCH + 1)]
-    with Owner.open(place) as owner:
+    with calm_collector(), Owner.open(place) as owner:
         for stream, frame in portfolio.frames.items():
             owner.import_frame(frame, stream, known_at="known_at")
         owner.ingest(batches[0], applied=True)

@@ -54,13 +54,13 @@ class FreshStates:
             entity has no record, or where a record reaches back to what the stored state no longer holds: then the
             log's records themselves answer (`streamgauge.features.history.EntityHistory`).
         """
-        complete = self.store.watermark()
+        complete = self.store.watermark()  # known before the state is read, which so surely holds what came until then
         stored = self.stored(entity)
         if stored is None:
             records = self.log.read_entity(entity, applied)
             layout = self.layouts.of_entity(entity)
             return EntityState.rebuild(layout, records, self.book) if records else None
-        return self.advanced(entity, stored, applied, complete)
+        return self.replayed(stored, self.log.read_entity(entity, applied, max(complete, stored.last_position)))
 
     def stored(self, entity: str) -> EntityState | None:
         """Return an entity's stored state, which may lack records; None where there is none that is sound."""
@@ -69,17 +69,6 @@ class FreshStates:
     def stored_many(self, entities: Sequence[str]) -> list[EntityState | None]:
         """Return what `stored` does of several entities."""
         return [self._decoded(*pair) for pair in zip(entities, self.store.get_many(entities), strict=True)]
-
-    def advanced(self, entity: str, state: EntityState, applied: int, complete: int) -> EntityState | None:
-        """Return a stored state with the log's later records up to a position; None where one reaches back too far.
-
-        Args:
-            entity: The entity's key.
-            state: Its stored state.
-            applied: The position.
-            complete: Up to where the state surely lacks nothing, as was known before it was read.
-        """
-        return self.replayed(state, self.log.read_entity(entity, applied, max(complete, state.last_position)))
 
     def replayed(self, state: EntityState, records: Iterable[Record]) -> EntityState | None:
         """Return a stored state with later records of its entity; None where one reaches back too far."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from streamgauge.app.fresh import FreshStates
+from streamgauge.app.left_behind import LeftBehind
 from streamgauge.features.build import fill_state
 from streamgauge.features.state import EntityState
 from streamgauge.features.timeline import Timeline
@@ -92,8 +93,10 @@ class States:
         watermark = store.watermark()
         self._dirty: dict[str, int] = {}
         self._unsaved: dict[str, int] = {}
+        self._left: LeftBehind | None = None
         if watermark < self.applied:
-            self._dirty = dict.fromkeys(log.entities_after(watermark), watermark + 1)
+            self._dirty = dict.fromkeys(sorted(log.entities_after(watermark)), watermark + 1)
+            self._left = LeftBehind(log, book, watermark, self.applied)
             self._marks.append((time.monotonic(), self.applied))
 
     @property
@@ -119,8 +122,8 @@ class States:
         missing = [entity for entity in entities if entity not in self._cached]
         for start in range(0, len(missing), _AT_ONCE):
             some = missing[start : start + _AT_ONCE]
-            for entity, state in zip(some, self._fresh.stored_many(some), strict=True):
-                self._keep(entity, self._completed(entity, state))
+            for entity, state in self._loaded(some):
+                self._keep(entity, state)
 
     def rebuild(self, entity: str, up_to: int) -> EntityState:
         """Build a state from the log, to which a later record is to be applied."""
@@ -141,6 +144,8 @@ class States:
     def drop(self, entity: str, position: int) -> None:
         """Forget a state, for a record of a batch that begins at a position changed what was known in the past."""
         self._dirty.setdefault(entity, position)
+        if self._left is not None:
+            self._left.change(entity)
         if self._cached.pop(entity, None) is not None:
             self._size -= self._bytes.pop(entity, 0)
 
@@ -212,7 +217,7 @@ class States:
             self._add(states, entity)
             if len(states) % _LOOK_AT_CLOCK == 0 and (time.monotonic() > end or len(states) >= _AT_ONCE):
                 break
-        states |= {entity: state.encode() for entity, state in self._read(missing)}
+        states |= {entity: state.encode() for entity, state in self._loaded(missing)}
         for entity in self._hot:
             if entity not in states and entity not in held and self._grown(entity, self._unsaved.get(entity, 0)):
                 self._add(states, entity)
@@ -229,6 +234,8 @@ class States:
         remaining = next((first for entity, first in self._dirty.items() if entity not in states), None)
         self.store.put_batch(states, watermark=self.applied if remaining is None else remaining - 1)
         self._wrote = True
+        if self._left is not None and self.store.watermark() >= self._left.through:
+            self._left = None
         for entity in states:
             self._dirty.pop(entity, None)
             self._unsaved.pop(entity, None)
@@ -271,29 +278,35 @@ class States:
         return state is not None and 4 * records >= sum(stream.count for stream in state.streams.values())
 
     def _load(self, entity: str) -> EntityState:
-        return self._completed(entity, self._fresh.stored(entity))
+        [(_, state)] = self._loaded([entity])
+        return state
 
-    def _completed(self, entity: str, state: EntityState | None) -> EntityState:
-        """Return a stored state, knowing every record up to `applied`."""
-        # A state that is not stored is one nobody needed yet, or of an entity without records: the log tells.
-        if state is not None and entity in self._dirty:
-            state = self._fresh.advanced(entity, state, self.applied, self._dirty[entity] - 1)
-        return self._from_log(entity, self.applied) if state is None else state
-
-    def _read(self, entities: Sequence[str]) -> Iterator[tuple[str, EntityState]]:
-        """Yield states that are not decoded, as stored with all that the log has of them behind the watermark."""
-        if not entities:
-            return
-        later: dict[str, list[Record]] = {}
-        for batch in self._log.read_columns(entities, self.applied, self.watermark()):
-            names = {number: self._book.spec(number).name for number in np.unique(batch.schema).tolist()}
-            later.update(batch.groups(names))
+    def _loaded(self, entities: Sequence[str]) -> Iterator[tuple[str, EntityState]]:
+        """Yield states that are not decoded, in order, each knowing every record up to `applied`."""
+        lacking = [entity for entity in entities if entity in self._dirty]
+        later = self._later(lacking) if lacking else {}
         for entity, stored in zip(entities, self._fresh.stored_many(entities), strict=True):
             state = stored
-            if state is not None:
+            if state is not None and entity in self._dirty:
                 newest = state.last_position
                 state = self._fresh.replayed(state, [one for one in later.get(entity, ()) if one.position > newest])
+            # A state that is not stored is one nobody needed yet, or of an entity without records: the log tells.
             yield entity, self._from_log(entity, self.applied) if state is None else state
+
+    def _later(self, entities: Sequence[str]) -> dict[str, list[Record]]:
+        """Return the records that the stored states of some dirty entities may lack."""
+        left = self._left
+        if left is not None and left.few:
+            first = left.after + 1
+            if all(self._dirty[entity] == first and left.knows(entity) for entity in entities):
+                return left.records(entities)
+        later: dict[str, list[Record]] = {}
+        for batch in self._log.read_columns(
+            entities, self.applied, min(self._dirty[entity] for entity in entities) - 1
+        ):
+            names = {number: self._book.spec(number).name for number in np.unique(batch.schema).tolist()}
+            later.update(batch.groups(names))
+        return later
 
     def _from_log(self, entity: str, up_to: int) -> EntityState:
         records = self._log.read_entity(entity, up_to)

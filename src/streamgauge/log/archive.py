@@ -132,7 +132,7 @@ class Archive:
         self._put_in_force(manifest.with_segments([*manifest.segments, new]))
 
     def compact(self, watched: Callable[[Iterable[RecordBatch]], Iterable[RecordBatch]]) -> bool:
-        """Merge neighbouring segments of one size, if there are enough; return whether there were.
+        """Merge neighbouring segments, if there are enough; return whether there were.
 
         Args:
             watched: Passes the batches on, or raises where the merging is to end; it is begun anew another time.

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
 FANOUT: Final = 4
-"""So many neighbours of one size are merged into one: a log of n sealings has about 3·log4(n) segments."""
-_SMALLEST: Final = 1_024
+"""So many neighbours are merged into one, or more."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -99,25 +98,21 @@ def sync_folder(folder: Path) -> None:
 def to_merge(segments: Sequence[Segment]) -> tuple[int, int] | None:
     """Return which neighbours are to become one, as (first, behind the last); None where there are few enough.
 
+    They are the longest end of the sequence whose first segment is no longer than the rest of it together. So whenever
+    a record is written again its segment is at least twice as long: of n sealings there are about log2(n) segments at
+    most, and each record is written as often at most.
+
     >>> sizes = [4_000_000, 250_000, 250_000, 250_000, 250_000]
     >>> to_merge([Segment("", 0, 0, rows, 0, "", 0) for rows in sizes])
     (1, 5)
     """
-    levels = [_level(segment.rows) for segment in segments]
-    for level in sorted(set(levels)):
-        first = len(levels)
-        while first and levels[first - 1] <= level:
-            first -= 1
-        if len(levels) - first >= FANOUT:
-            return first, len(levels)
-    return None
-
-
-def _level(rows: int) -> int:
-    level = 0
-    while rows >= _SMALLEST * FANOUT ** (level + 1):
-        level += 1
-    return level
+    first, later = None, 0
+    for index in reversed(range(len(segments))):
+        rows = segments[index].rows
+        if rows <= later and len(segments) - index >= FANOUT:
+            first = index
+        later += rows
+    return None if first is None else (first, len(segments))
 
 
 def _derived(folder: Path, files: SegmentFiles) -> Manifest:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 
 from streamgauge.app.api.application import create_app
-from streamgauge.app.api.collecting import calm_collector
 from streamgauge.app.api.security import LocalCallers
+from streamgauge.app.collecting import calm_collector
 from streamgauge.app.keys import Keys
 from streamgauge.app.socket_path import SocketPath
 from streamgauge.errors import SettingsError

@@ -17,10 +17,10 @@ from starlette.responses import Response
 from streamgauge.app.api import decisions, health
 from streamgauge.app.api.application import PUBLIC, application_of
 from streamgauge.app.api.bodies import JSON, NDJSON, decode_events, media_type, read_body
-from streamgauge.app.api.collecting import calm_collector
 from streamgauge.app.api.operations import guarded
 from streamgauge.app.api.parameters import Parameters
 from streamgauge.app.api.serving import HttpServer, server_of
+from streamgauge.app.collecting import calm_collector
 from streamgauge.app.deciding import canonical
 from streamgauge.app.keys import Keys
 from streamgauge.app.wiring import SystemClock

@@ -1,9 +1,9 @@
-"""Python's search for cycles, kept from making requests wait.
+"""Python's search for cycles, kept from making requests and batches wait.
 
-Nearly everything that is served is freed as soon as nobody refers to it. Python looks for what refers to itself too,
-and from time to time among all objects: with the states of many accounts in memory that takes a tenth of a second and
-more, in which nothing is answered. So what has outlived one search is left out of the next ones, and all is searched
-only when there is twice as much of it as after the last time, which bounds what cycles can hold.
+Nearly everything that a process works on is freed as soon as nobody refers to it. Python looks for what refers to
+itself too, and from time to time among all objects: with the states of many accounts in memory that takes a tenth of a
+second and more, in which nothing is answered. So what has outlived one search is left out of the next ones, and all is
+searched only when there is twice as much of it as after the last time, which bounds what cycles can hold.
 """
 
 from __future__ import annotations
@@ -51,14 +51,19 @@ class Collector:
 
 
 @contextlib.contextmanager
-def calm_collector(loop: asyncio.AbstractEventLoop) -> Iterator[Collector]:
-    """Leave what is loaded now, and what outlives a search later, out of every further search."""
+def calm_collector(loop: asyncio.AbstractEventLoop | None = None) -> Iterator[Collector]:
+    """Leave what is loaded now, and what outlives a search later, out of every further search.
+
+    Args:
+        loop: Looks from time to time whether there is twice as much; without one, whoever calls looks.
+    """
     collecting, collector = gc.get_threshold(), Collector()
 
     timers: list[asyncio.TimerHandle] = []
 
     def look_later() -> None:
-        timers[:] = [loop.call_later(LOOK_S, look)]
+        if loop is not None:
+            timers[:] = [loop.call_later(LOOK_S, look)]
 
     def look() -> None:
         collector.look()
@@ -70,7 +75,8 @@ def calm_collector(loop: asyncio.AbstractEventLoop) -> Iterator[Collector]:
     try:
         yield collector
     finally:
-        timers[0].cancel()
+        for timer in timers:
+            timer.cancel()
         gc.set_threshold(*collecting)
         gc.callbacks.remove(_leave_out)
         gc.unfreeze()

@@ -6,8 +6,8 @@ import weakref
 
 import pytest
 
-from streamgauge.app.api import collecting
-from streamgauge.app.api.collecting import COLLECT_AFTER, Collector, calm_collector
+from streamgauge.app import collecting
+from streamgauge.app.collecting import COLLECT_AFTER, Collector, calm_collector
 
 
 class Cycle:
