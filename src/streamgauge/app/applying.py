@@ -249,7 +249,8 @@ class Applier:
             return
         whole = len(numbers) == len(run.records)
         records = run.records if whole else [run.records[number] for number in numbers]
-        self.states.fetch(dict.fromkeys(one.entity for one in records if one.entity not in self.pending))
+        entities = dict.fromkeys([one.entity for one in records])
+        self.states.fetch([one for one in entities if one not in self.pending] if self.pending else entities)
         apply_all(
             records,
             self._begin,
