@@ -161,7 +161,10 @@ def test_an_index_that_hides_records_is_made_again(
     assert caplog.text == ""
 
 
-def test_an_index_that_hides_decisions_is_made_again(lender: Place, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("become", [Owner.open, become_owner])
+def test_an_index_that_hides_decisions_is_made_again(
+    lender: Place, caplog: pytest.LogCaptureFixture, become: Callable[[Place], Owner]
+) -> None:
     with Owner.open(lender) as owner:
         ids = [entry.decision_id for entry in owner.ledger.iterate()]
     with closing(sqlite3.connect(lender.ledger)) as file:
@@ -175,7 +178,7 @@ def test_an_index_that_hides_decisions_is_made_again(lender: Place, caplog: pyte
         if at >= 0:
             data[at] ^= 1
     lender.ledger.write_bytes(data)
-    with Owner.open(lender) as owner:
+    with become(lender) as owner:
         assert "An index of ledger.db was damaged" in caplog.text
         assert [owner.decision(decision_id).decision_id for decision_id in ids] == ids
         assert owner.verify(lambda *_: None).chain == "intact"

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from streamgauge.app.remote import RemoteService, answers_at
-from streamgauge.app.wiring import check_log
+from streamgauge.app.wiring import Checks
 from streamgauge.errors import OwnerBusy
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def connect(place: Place, progress: Progress | None = None, *, patience_s: float
 
 
 def become_owner(place: Place, progress: Progress | None = None, *, serves: bool = False) -> Owner:
-    """Own a project directory: its log is checked while what an owner needs is imported.
+    """Own a project directory: log and ledger are checked while what an owner needs is imported.
 
     Args:
         place: The project directory.
@@ -56,12 +56,12 @@ def become_owner(place: Place, progress: Progress | None = None, *, serves: bool
     Raises:
         OwnerBusy: Another process owns it.
     """
-    with closing(check_log(place)) as check:
+    with closing(Checks(place)) as checks:
         if serves:
             import_module(_SERVING)
         from streamgauge.app.owner import Owner
 
-        return Owner.open(place, progress=progress, early=serves, check=check)
+        return Owner.open(place, progress=progress, early=serves, checks=checks)
 
 
 def connect_auditor(place: Place, *, patience_s: float = _PATIENCE_S) -> RemoteService | Auditor:

@@ -46,11 +46,12 @@ if TYPE_CHECKING:
 
     from streamgauge.app.service import Progress
     from streamgauge.app.settings import Place
+    from streamgauge.app.wiring import Checks
     from streamgauge.clock import Clock
     from streamgauge.decisions.ledger import Entry, Ledger
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.features.store import StateStore
-    from streamgauge.log.port import Log, LogCheck
+    from streamgauge.log.port import Log
     from streamgauge.models.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Owner(Steward):
         warnings: What the operator should know about it.
     """
 
-    def __init__(self, place: Place, clock: Clock, progress: Progress, *, early: bool, check: LogCheck | None) -> None:
+    def __init__(self, place: Place, clock: Clock, progress: Progress, *, early: bool, checks: Checks | None) -> None:
         """Take the lock, open everything, rebuild what does not fit, and apply what is not applied yet.
 
         Args:
@@ -79,7 +80,7 @@ class Owner(Steward):
             clock: Where moments come from.
             progress: Told what takes long.
             early: Whether to answer before all is applied: reads are exact as of what is.
-            check: The check of the log, where it was begun before; see `streamgauge.app.wiring.check_log`.
+            checks: Those of log and ledger, where they were begun before.
 
         Raises:
             OwnerBusy: Another process owns the directory.
@@ -94,8 +95,10 @@ class Owner(Steward):
         with ExitStack() as undo:  # where opening fails, the directory is free again
             self._lock = OwnerLock(place.lock)
             undo.callback(self._lock.release)
-            self._log: Log = wiring.open_own_log(place, check)
+            self._log: Log = wiring.open_own_log(place, checks)
             undo.callback(self._log.close)
+            self._ledger: Ledger = wiring.open_own_ledger(place, checks)
+            undo.callback(self._ledger.close)
             self._open(undo, progress, early=early)
             undo.pop_all()
 
@@ -104,8 +107,6 @@ class Owner(Steward):
         self._served = ServedFile(place.served)
         self._served.withdraw()
         self._book = SchemaBook(self._log.schema)
-        self._ledger: Ledger = wiring.open_own_ledger(place)
-        undo.callback(self._ledger.close)
         self._registry: Registry = wiring.open_registry(place)
         live = LiveSet.champions(self._registry)
         self.project, warnings = safe_streams(place, self.project, self._log, serves=bool(live.models))
@@ -148,7 +149,7 @@ class Owner(Steward):
         clock: Clock | None = None,
         progress: Progress | None = None,
         early: bool = False,
-        check: LogCheck | None = None,
+        checks: Checks | None = None,
     ) -> Self:
         """Own a project directory.
 
@@ -156,7 +157,7 @@ class Owner(Steward):
             OwnerBusy: Another process owns it.
             DefinitionError: The project file is wrong, and no model is registered that is served without it.
         """
-        return cls(place, clock or wiring.SystemClock(), progress or quiet, early=early, check=check)
+        return cls(place, clock or wiring.SystemClock(), progress or quiet, early=early, checks=checks)
 
     @property
     def log(self) -> Log:

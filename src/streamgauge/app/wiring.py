@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streamgauge.app.settings import Place
     from streamgauge.decisions.ledger import Ledger
     from streamgauge.features.store import StateStore
-    from streamgauge.log.port import Log, LogCheck
+    from streamgauge.log.port import Log
     from streamgauge.log.segment import SegmentFiles
     from streamgauge.models.protected import ProtectedStore
     from streamgauge.models.registry import Registry
@@ -46,26 +46,43 @@ def open_log(place: Place, *, reads_only: bool = False) -> Log:
     return ArchivedLog(place.log, Archive(place.archive, _segment_files), reads_only=reads_only)
 
 
-def check_log(place: Place) -> LogCheck:
-    """Begin to check the log that `open_own_log` will open, beside what a start imports and reads before."""
-    from streamgauge.adapters.sqlite.index_check import IndexCheck
+class Checks:
+    """Checks of the indexes of log and ledger, beside what a start imports and reads before it opens them.
 
-    return IndexCheck(place.log)
+    Attributes:
+        log: That of the event log.
+        ledger: That of the decision ledger.
+    """
+
+    def __init__(self, place: Place) -> None:
+        """Begin them, the longer one first."""
+        from streamgauge.adapters.sqlite import log_schema
+        from streamgauge.adapters.sqlite.index_check import IndexCheck
+
+        self.log = IndexCheck(place.log, log_schema.CHECKED)
+        from streamgauge.adapters.sqlite import ledger_rows
+
+        self.ledger = IndexCheck(place.ledger, ledger_rows.CHECKED)
+
+    def close(self) -> None:
+        """End them."""
+        self.log.close()
+        self.ledger.close()
 
 
-def open_own_log(place: Place, check: LogCheck | None = None) -> Log:
+def open_own_log(place: Place, checks: Checks | None = None) -> Log:
     """Open the log of a directory that this process owns; an index that is damaged is made again from the records.
 
     Args:
         place: The project directory.
-        check: A check of it that was begun; None to check it here.
+        checks: Checks that were begun; None to check it here.
 
     Raises:
         LogDamaged: It is damaged, or does not come as far as it once did.
     """
     log = cast("ArchivedLog", open_log(place))
     try:
-        if log.mend(None if check is None else check.problems()):
+        if log.mend(None if checks is None else checks.log.problems()):
             logger.warning("An index of %s was damaged; it was made again from the records.", place.log.name)
         if not log.check_end():
             logger.warning(
@@ -117,10 +134,10 @@ def open_ledger(place: Place) -> Ledger:
     return SqliteLedger(place.ledger, place.heads, os.urandom)
 
 
-def open_own_ledger(place: Place) -> Ledger:
+def open_own_ledger(place: Place, checks: Checks | None = None) -> Ledger:
     """Open the ledger of a directory that this process owns; damaged indexes are made again from the entries."""
     ledger = cast("SqliteLedger", open_ledger(place))
-    if ledger.mend():
+    if ledger.mend(None if checks is None else checks.ledger.problems()):
         logger.warning("An index of %s was damaged; it was made again from the entries.", place.ledger.name)
     return ledger
 

@@ -240,13 +240,3 @@ class Log(Protocol):
 
     def close(self) -> None:
         """Release the files; further calls fail."""
-
-
-class LogCheck(Protocol):
-    """A check of a log, under way beside what else a process does before it opens it."""
-
-    def problems(self) -> list[str] | None:
-        """Wait for the end, and return what was found; None where the log could not be checked."""
-
-    def close(self) -> None:
-        """End it."""

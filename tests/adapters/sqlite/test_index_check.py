@@ -8,6 +8,7 @@ import pytest
 
 from streamgauge.adapters.sqlite.index_check import IndexCheck
 from streamgauge.adapters.sqlite.log import SqliteLog
+from streamgauge.adapters.sqlite.log_schema import CHECKED
 from tests.faults.damage import hide_a_record
 
 
@@ -23,13 +24,13 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_a_sound_index_has_no_problems(log: Path) -> None:
-    with closing(IndexCheck(log)) as check:
+    with closing(IndexCheck(log, CHECKED)) as check:
         assert check.problems() == []
 
 
 def test_an_index_that_hides_a_record_is_found_and_made_again_from_what_was_found(log: Path) -> None:
     hide_a_record(log)
-    with closing(IndexCheck(log)) as check, closing(SqliteLog(log)) as opened:
+    with closing(IndexCheck(log, CHECKED)) as check, closing(SqliteLog(log)) as opened:
         found = check.problems()
         assert found
         assert "missing from index records_by_slice" in found[0]
@@ -49,13 +50,13 @@ def test_a_file_that_is_no_log_is_left_to_who_opens_it(tmp_path: Path, content: 
     path = tmp_path / "log.db"
     if content is not None:
         path.write_bytes(content)
-    with closing(IndexCheck(path)) as check:
+    with closing(IndexCheck(path, CHECKED)) as check:
         assert check.problems() is None
     assert path.exists() == (content is not None)
 
 
 def test_closing_ends_a_check_under_way(log: Path) -> None:
     for _ in range(20):
-        check = IndexCheck(log)
+        check = IndexCheck(log, CHECKED)
         check.close()
         assert check.problems() in (None, [])

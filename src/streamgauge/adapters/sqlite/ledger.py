@@ -68,10 +68,14 @@ class SqliteLedger:
         self._unwritten: Head | None = None
         self._broken = self._check_heads()
 
-    def mend(self) -> bool:
-        """Make the indexes again where they do not fit the entries, and return whether they had to be."""
+    def mend(self, found: Sequence[str] | None = None) -> bool:
+        """Make the indexes again where they do not fit the entries, and return whether they had to be.
+
+        Args:
+            found: What an `IndexCheck` found; None to look now.
+        """
         with self._writing:
-            return mend_indexes(self._connection)
+            return mend_indexes(self._connection, found)
 
     def append(self, records: Sequence[DecisionRecord]) -> list[Receipt]:
         """Keep decisions durably, all or none."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from streamgauge.adapters.sqlite.index_check import index_problems
 from streamgauge.decisions.chain import StoredEntry
 from streamgauge.decisions.record import decode_erasure, record_digest
 from streamgauge.errors import DecisionInvalid, LedgerBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from streamgauge.decisions.record import Erasure
+
+CHECKED: Final = ("chain", "entities")
+"""The tables whose indexes a start checks."""
 
 # Bodies lie apart from the chain, so that erasing them leaves the chain untouched.
 _SCHEMA = """
@@ -82,15 +86,18 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def mend_indexes(connection: sqlite3.Connection) -> bool:
+def mend_indexes(connection: sqlite3.Connection, found: Sequence[str] | None = None) -> bool:
     """Make the indexes of the chain and of its entities again where they do not fit, and return whether they had to be.
 
     Entries have their hashes, an index has none: one that is not what was written would hide a decision. What is wrong
     with the tables themselves is left to the walk of the chain, which knows where it is.
+
+    Args:
+        connection: Writes to the ledger.
+        found: What is wrong with them; None to look now.
     """
     with suppress(sqlite3.DatabaseError):
-        checks = [f"PRAGMA integrity_check('{table}')" for table in ("chain", "entities")]
-        if any(text != "ok" for check in checks for (text,) in connection.execute(check)):
+        if index_problems(connection, CHECKED) if found is None else found:
             connection.execute("REINDEX")
             return True
     return False

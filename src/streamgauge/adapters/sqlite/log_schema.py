@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from streamgauge.adapters.sqlite.index_check import index_problems
 from streamgauge.adapters.sqlite.log_slices import FORMER, INDEX
 from streamgauge.adapters.sqlite.log_tail import UPGRADE
 from streamgauge.adapters.sqlite.quarantine import upgrade
@@ -21,6 +22,9 @@ _UPGRADED: Final = frozenset({1, 2})
 """Formats that are brought to the present one: 1 has no archive and no erasures, 1 and 2 have another index."""
 
 EPOCH: Final = 1
+
+CHECKED: Final = ("records",)
+"""The tables whose index a start checks."""
 
 TABLES: Final = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -39,7 +43,6 @@ _BUSY_SECONDS: Final = 5.0
 _CACHE_KIB: Final = 65_536
 _PAGES_BEFORE_A_COMMIT_CHECKPOINTS: Final = 16_384
 _PRIMARY_CODE: Final = 0xFF
-_SHOWN: Final = 5
 _DISK: Final = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_IOERR: errno.EIO,
@@ -145,16 +148,10 @@ def mend_index(connection: sqlite3.Connection, path: Path, found: Sequence[str] 
         LogDamaged: The records themselves are damaged.
     """
     with failures_named(path):
-        if not (index_problems(connection) if found is None else found):
+        if not (index_problems(connection, CHECKED) if found is None else found):
             return False
         connection.execute("REINDEX records")
-        if left := index_problems(connection):
+        if left := index_problems(connection, CHECKED):
             what = "; ".join(left)
             raise LogDamaged(f"The event log {path.name} is damaged: {what}. Restore it from a backup.")
         return True
-
-
-def index_problems(connection: sqlite3.Connection) -> list[str]:
-    """Return in which ways the index of the records does not fit them, the first few."""
-    rows = connection.execute("PRAGMA integrity_check('records')").fetchmany(_SHOWN)
-    return [" ".join(text.split()) for (text,) in rows if text != "ok"]
