@@ -12,9 +12,8 @@ from streamgauge.decisions.replay import Replay
 from streamgauge.features.decode import SchemaBook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from streamgauge.app.answers import VerifyAnswer
+    from streamgauge.app.service import Progress
     from streamgauge.app.settings import Place
 
 
@@ -37,7 +36,7 @@ class Auditor:
             self._registry = wiring.open_registry(place)
             self._opened = undo.pop_all()
 
-    def verify(self, progress: Callable[[str, int, int], None], *, last: int | None = None) -> VerifyAnswer:
+    def verify(self, progress: Progress, *, last: int | None = None) -> VerifyAnswer:
         """See `streamgauge.app.service.Service.verify`."""
         replay = Replay(self._log, self._ledger, self._registry, SchemaBook(self._log.schema))
         return verify_answer(replay.run(last, lambda done, total: progress("replaying decisions", done, total)))

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from streamgauge.app.service import Progress
+
 logger = logging.getLogger(__name__)
 
 PACKAGE: Final = Path(__file__).parents[1]
@@ -77,9 +79,7 @@ LATER: Final = (
 """What few projects need in their first minute: for the portfolio as a whole, and for streams with very many events."""
 
 
-def compile_kernels(
-    progress: Callable[[str, int, int], None], parts: Sequence[Part] = PARTS, *, from_end: bool = False
-) -> None:
+def compile_kernels(progress: Progress, parts: Sequence[Part] = PARTS, *, from_end: bool = False) -> None:
     """Import kernels, and compile those that are not compiled yet.
 
     Processes that do so at the same time share the work: each takes what no other has begun, and loads the rest.
@@ -182,7 +182,7 @@ def share(
     parts: Sequence[Part],
     folder: Path | None,
     load: Callable[[str], object],
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> None:
     """Load every part, each while no other process loads it.
 

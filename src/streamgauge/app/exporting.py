@@ -12,11 +12,12 @@ from streamgauge.features.decode import SchemaBook
 from streamgauge.features.sql.terms import columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pyarrow as pa
 
+    from streamgauge.app.service import Progress
     from streamgauge.definitions.schema import StreamSpec
     from streamgauge.events.record import Record
     from streamgauge.log.port import Log
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _BATCH: Final = 65_536
 
 
-def export_stream(log: Log, stream: StreamSpec, out: Path, progress: Callable[[str, int, int], None]) -> int:
+def export_stream(log: Log, stream: StreamSpec, out: Path, progress: Progress) -> int:
     """Write every record of a stream into a Parquet file, in order of position; return how many.
 
     A file of that name is replaced once the new one is complete.

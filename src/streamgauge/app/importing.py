@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from streamgauge.app.answers import ImportAnswer, IngestAnswer, Refused
 from streamgauge.app.engine import Submission
+from streamgauge.app.service import quiet
 from streamgauge.events.record import Record
 from streamgauge.features.decode import SchemaBook
 from streamgauge.features.judging import Judged
@@ -19,7 +20,7 @@ from streamgauge.features.rebuild import rebuild_store
 from streamgauge.log.port import Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from streamgauge.app.applying import Applier
     from streamgauge.app.engine import Engine
     from streamgauge.app.intake import Intake
+    from streamgauge.app.service import Progress
     from streamgauge.events.files import FileBatch, RefusedRow
     from streamgauge.events.frames import FrameResult
     from streamgauge.log.port import Log
@@ -39,10 +41,6 @@ _UNDER_WAY: Final = 3
 _SLICE: Final = 1_024
 """How many entities are rebuilt between two batches of live events."""
 _SHOWN: Final = 100
-
-
-def _quiet(_what: str, _done: int, _total: int) -> None:
-    """Show no progress."""
 
 
 class ImportMarker:
@@ -113,9 +111,7 @@ class Importer:
         self._under_way = 0
         self._counting = threading.Lock()
 
-    def history(
-        self, batches: Iterable[FileBatch], stream: str, progress: Callable[[str, int, int], None], rows: int = 0
-    ) -> ImportAnswer:
+    def history(self, batches: Iterable[FileBatch], stream: str, progress: Progress, rows: int = 0) -> ImportAnswer:
         """Append imported records of one stream; return once every entity they touch is rebuilt.
 
         Args:
@@ -140,7 +136,7 @@ class Importer:
         )
 
     @contextmanager
-    def history_begun(self, progress: Callable[[str, int, int], None] = _quiet) -> Iterator[list[int]]:
+    def history_begun(self, progress: Progress = quiet) -> Iterator[list[int]]:
         """Let history be appended within; at its end every entity it touched is rebuilt, and their number given."""
         with self._counting:
             self._under_way += 1
@@ -153,9 +149,7 @@ class Importer:
                 self._under_way -= 1
             rebuilt.append(self.settle(progress))
 
-    def live(
-        self, batches: Iterable[FileBatch], stream: str, progress: Callable[[str, int, int], None], rows: int = 0
-    ) -> IngestAnswer:
+    def live(self, batches: Iterable[FileBatch], stream: str, progress: Progress, rows: int = 0) -> IngestAnswer:
         """Append records known now; return once all are applied. Arguments and errors are those of `history`."""
         totals = _Totals()
         self._append(batches, stream, totals, progress, rows)
@@ -168,7 +162,7 @@ class Importer:
             conflicts=totals.conflicts,
         )
 
-    def settle(self, progress: Callable[[str, int, int], None]) -> int:
+    def settle(self, progress: Progress) -> int:
         """Rebuild every entity whose stored state lacks imported history; return how many.
 
         The engine does it slice by slice, between batches of live events.
@@ -199,7 +193,7 @@ class Importer:
         batches: Iterable[FileBatch],
         stream: str,
         totals: _Totals,
-        progress: Callable[[str, int, int], None],
+        progress: Progress,
         rows: int,
     ) -> None:
         under_way: deque[tuple[Future[list[Record | Quarantined]], Submission]] = deque()

@@ -17,7 +17,7 @@ from streamgauge.features.stored import StoredFeatures
 from streamgauge.outcomes.population import holds_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from streamgauge.app.engine import Engine
     from streamgauge.app.live import LiveModel
     from streamgauge.app.reading import Reader
+    from streamgauge.app.service import Progress
     from streamgauge.clock import Clock
     from streamgauge.features.store import StateStore
     from streamgauge.log.port import Log
@@ -61,7 +62,7 @@ def score_portfolio(
     served: LiveModel,
     clock: Clock,
     out: Path,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> int:
     """Write every active entity's score as of one moment, and return how many there are.
 

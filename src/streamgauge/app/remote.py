@@ -27,9 +27,10 @@ from streamgauge.app.socket_path import SocketPath
 from streamgauge.errors import EventRejected, OwnerBusy, StreamgaugeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from streamgauge.app.service import Progress
     from streamgauge.app.settings import Place
 
 T = TypeVar("T")
@@ -96,7 +97,7 @@ class RemoteService:
         """See `Service.ingest`."""
         return self._long("/internal/ingest", {"events": list(events), "applied": applied}, IngestAnswer)
 
-    def ingest_file(self, path: Path, stream: str, progress: Callable[[str, int, int], None]) -> IngestAnswer:
+    def ingest_file(self, path: Path, stream: str, progress: Progress) -> IngestAnswer:
         """See `Service.ingest_file`."""
         body = {"path": str(path.resolve()), "stream": stream}
         return self._long("/internal/ingest-file", body, IngestAnswer, progress)
@@ -105,7 +106,7 @@ class RemoteService:
         self,
         path: Path,
         stream: str,
-        progress: Callable[[str, int, int], None],
+        progress: Progress,
         *,
         known_after_us: int | None = None,
         known_at: str | None = None,
@@ -155,11 +156,11 @@ class RemoteService:
         """See `Service.decision_record`."""
         return self._get(f"/v1/decisions/{quote(decision_id, safe='')}", {"full": "true"}, dict[str, Any])
 
-    def verify(self, progress: Callable[[str, int, int], None], *, last: int | None = None) -> VerifyAnswer:
+    def verify(self, progress: Progress, *, last: int | None = None) -> VerifyAnswer:
         """See `Service.verify`."""
         return self._long("/internal/verify", {"last": last}, VerifyAnswer, progress)
 
-    def portfolio(self, out: Path, progress: Callable[[str, int, int], None], *, model: str | None = None) -> int:
+    def portfolio(self, out: Path, progress: Progress, *, model: str | None = None) -> int:
         """See `Service.portfolio`."""
         return self._long("/internal/portfolio", {"out": str(out.resolve()), "model": model}, int, progress)
 
@@ -167,11 +168,11 @@ class RemoteService:
         """See `Service.models`."""
         return self._get("/v1/models", {}, list[ModelAnswer])
 
-    def prepare(self, models: Sequence[str], progress: Callable[[str, int, int], None]) -> None:
+    def prepare(self, models: Sequence[str], progress: Progress) -> None:
         """See `Service.prepare`."""
         self._long("/internal/prepare", {"models": list(models)}, type(None), progress)
 
-    def reload(self, progress: Callable[[str, int, int], None]) -> None:
+    def reload(self, progress: Progress) -> None:
         """See `Service.reload`."""
         self._long("/internal/reload", {}, type(None), progress)
 
@@ -205,7 +206,7 @@ class RemoteService:
         *,
         role: str | None = None,
         by: str = "",
-        progress: Callable[[str, int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> ErasureAnswer:
         """See `Service.erase`."""
         return self._long("/internal/erase", {"entity": entity, "role": role, "by": by}, ErasureAnswer, progress)
@@ -243,7 +244,7 @@ class RemoteService:
         path: str,
         body: Mapping[str, Any],
         kind: type[T],
-        progress: Callable[[str, int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> T:
         """Call a route that answers line by line: progress, then the answer or a problem."""
         connection = UnixConnection(self.place.socket)

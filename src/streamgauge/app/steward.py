@@ -17,7 +17,7 @@ from streamgauge.errors import DefinitionError, SettingsError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from streamgauge.app.answers import QuarantineAnswer, RetryAnswer
     from streamgauge.app.engine import Engine
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from streamgauge.app.intake import Intake
     from streamgauge.app.metrics import Metrics
     from streamgauge.app.owner import Owner
+    from streamgauge.app.service import Progress
     from streamgauge.app.settings import Place
     from streamgauge.app.verifying import Verifier
     from streamgauge.clock import Clock
@@ -76,7 +77,7 @@ class Steward:
         self.metrics.retried(answer.resolved, answer.kept)
         return answer
 
-    def verify(self, progress: Callable[[str, int, int], None], *, last: int | None = None) -> VerifyAnswer:
+    def verify(self, progress: Progress, *, last: int | None = None) -> VerifyAnswer:
         """See `Service.verify`."""
         replay = Replay(self._log, self._ledger, self._registry, self._book)
         report = replay.run(last, lambda done, total: progress("replaying decisions", done, total))
@@ -127,7 +128,7 @@ class Steward:
         *,
         role: str | None = None,
         by: str = "",
-        progress: Callable[[str, int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> ErasureAnswer:
         """See `Service.erase`."""
 

@@ -14,9 +14,10 @@ from streamgauge.features.rebuild import damaged_entities, rebuild_store
 from streamgauge.log.refused import contradictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from streamgauge.app.live import LiveSet
+    from streamgauge.app.service import Progress
     from streamgauge.app.settings import Place
     from streamgauge.events.record import Record
     from streamgauge.features.identity import Verdict
@@ -30,9 +31,7 @@ _CATCH_UP: Final = 5_000
 """A new store under a log no longer than this is filled as events are, so that the feed of scores has them all."""
 
 
-def fitting_store(
-    place: Place, log: Log, layouts: Layouts, progress: Callable[[str, int, int], None], up_to: int | None = None
-) -> StateStore:
+def fitting_store(place: Place, log: Log, layouts: Layouts, progress: Progress, up_to: int | None = None) -> StateStore:
     """Open the store of some layouts; build it from the log where it is new, damaged or was left unfinished.
 
     Args:
@@ -81,9 +80,7 @@ def fitting_store(
     return store
 
 
-def prepare_store(
-    place: Place, log: Log, live: LiveSet, models: Sequence[str], progress: Callable[[str, int, int], None]
-) -> None:
+def prepare_store(place: Place, log: Log, live: LiveSet, models: Sequence[str], progress: Progress) -> None:
     """Build the states that models of the project file will need, beside those that are served.
 
     Args:

@@ -12,8 +12,9 @@ from streamgauge.app.service import quiet
 from streamgauge.errors import StreamgaugeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from streamgauge.app.service import Progress
     from streamgauge.app.settings import Place
     from streamgauge.definitions.specs import ProjectSpec
     from streamgauge.models.dataset import Dataset
@@ -26,7 +27,7 @@ def dataset_of(
     place: Place,
     project: ProjectSpec,
     model: str,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
     position: int | None = None,
 ) -> Dataset:
     """Build a model's rows from the log as it stands, or as it stood at a position.
@@ -43,9 +44,7 @@ def dataset_of(
         return build_dataset(project, spec, log, workers=workers, progress=progress, position=position)
 
 
-def train(
-    place: Place, project: ProjectSpec, models: Sequence[str], progress: Callable[[str, int, int], None]
-) -> list[TrainingRun]:
+def train(place: Place, project: ProjectSpec, models: Sequence[str], progress: Progress) -> list[TrainingRun]:
     """Train models from one reading of the log, register them, and have a running owner serve what is champion now.
 
     Raises:
@@ -75,7 +74,7 @@ def _prepare_owner(place: Place, models: Sequence[str]) -> None:
 
 
 def evaluate(
-    place: Place, project: ProjectSpec, model: str, *, register: bool, progress: Callable[[str, int, int], None]
+    place: Place, project: ProjectSpec, model: str, *, register: bool, progress: Progress
 ) -> tuple[PolicyReport, RegisteredPolicy | None]:
     """Return what the project file's policy would have done with the champion's applications; register it on request.
 
@@ -102,7 +101,7 @@ def evaluate(
     return report, registered
 
 
-def reload_owner(place: Place, progress: Callable[[str, int, int], None]) -> bool:
+def reload_owner(place: Place, progress: Progress) -> bool:
     """Have the running owner serve what is registered now; return whether there is one."""
     owner = running_owner(place)
     if owner is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from streamgauge.app.api.jobs import Progress
+    from streamgauge.app.service import Progress
 
 FormT = TypeVar("FormT", bound=msgspec.Struct)
 

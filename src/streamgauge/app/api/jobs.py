@@ -15,7 +15,7 @@ from streamgauge.app.api.problems import problem_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    Progress = Callable[[str, int, int], None]
+    from streamgauge.app.service import Progress
 
 _EVERY_S: Final = 0.1
 _ENCODER: Final = msgspec.json.Encoder()
