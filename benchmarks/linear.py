@@ -28,7 +28,8 @@ NOTES = (
     accepted, durable, applied, 47 features computed, scored and published, on top of imported history; the first of an
     account also loads its state. Drawing the events is in it.""",
     """Engine: old records move into the archive beside it, an eighth of the events at a time at every size, so that an
-    event was moved and merged about as often at each. Python's search for cycles is set as in a server.""",
+    event was moved and merged about as often at each; decoded states may take 4,096 bytes an account, so that all
+    accounts fit. Python's search for cycles is set as in a server.""",
     """More events of the same accounts lie in the same windows, and a window's events are what a value is made of.""",
 )
 _HISTORY = 3
@@ -39,6 +40,8 @@ _REPEATED = 1_000_000
 _SEVERAL = 200_000
 """Up to so many events an engine is."""
 _TREES = 200
+_AN_ACCOUNT = 4_096
+"""Bytes of memory that the engine is given for each account's decoded state."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +174,8 @@ def engine(size: Size, trees: int = _TREES) -> Cost:
     """Ingest events, each scored and durable, on top of a history of every account."""
     with tempfile.TemporaryDirectory() as folder:
         eighth = size.events // 8
-        place = make_drawn_lender(
-            Path(folder) / "lender", trees=trees, settings=f"[log]\ntail = {eighth}\nseal = {eighth}\n"
-        )
+        settings = f"[log]\ntail = {eighth}\nseal = {eighth}\n[engine]\ncached_bytes = {_AN_ACCOUNT * size.accounts}\n"
+        place = make_drawn_lender(Path(folder) / "lender", trees=trees, settings=settings)
         now = time.time_ns() // 1_000
         with Owner.open(place) as owner:
             for start in range(0, size.accounts * _HISTORY, _AT_ONCE):

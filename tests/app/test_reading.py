@@ -21,6 +21,9 @@ class Overtaken:
         self.event = event
         self.position = 0
 
+    def watermark(self) -> int:
+        return self.owner.engine.applier.store.watermark()
+
     def get(self, entity: str) -> bytes | None:
         found = self.owner.engine.applier.store.get(entity)
         self.position = self.owner.ingest([self.event], applied=True).position

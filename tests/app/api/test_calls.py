@@ -66,9 +66,10 @@ def test_a_read_after_a_write_waits_for_it(admin: Client) -> None:
     path = "/v1/entities/reader/features?model=account-risk"
     admin.post("/v1/events?wait=applied", json=movement("d-0", "first"))  # what applies events is compiled by then
     position = admin.post("/v1/events", json=movement("d-1", "reader")).json()["position"]
-    answer = admin.get(f"{path}&min_position={position}").json()
-    assert answer["position"] >= position
-    assert answer["features"]["CashFlow.inflow_sum_7d"] == 10.0
+    answer = admin.get(f"{path}&min_position={position}")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["position"] >= position
+    assert answer.json()["features"]["CashFlow.inflow_sum_7d"] == 10.0
 
 
 def test_an_older_position_does_not_know_what_came_later(admin: Client) -> None:
