@@ -62,7 +62,8 @@ def test_a_full_call_is_taken_at_once(admin: Client, owner: Owner) -> None:
     }  # fmt: skip
 
 
-def test_a_read_after_a_write_waits_for_it(admin: Client) -> None:
+def test_a_read_after_a_write_waits_for_it(admin: Client, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.state.api, "settings", app.state.api.settings.model_copy(update={"wait": 30.0}))
     path = "/v1/entities/reader/features?model=account-risk"
     admin.post("/v1/events?wait=applied", json=movement("d-0", "first"))  # what applies events is compiled by then
     position = admin.post("/v1/events", json=movement("d-1", "reader")).json()["position"]
