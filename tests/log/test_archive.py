@@ -392,6 +392,22 @@ def test_reads_beside_a_sealing_thread_are_whole(tmp_path: Path) -> None:
     log.close()
 
 
+def test_a_check_beside_a_sealing_takes_nothing_for_missing(
+    tmp_path: Path, plain: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(tmp_path)
+    fill(log)
+    check = log._reader.check
+
+    def overtaken(after: int) -> int:
+        log.seal(10, 30)
+        return check(after)
+
+    monkeypatch.setattr(log._reader, "check", overtaken)
+    assert log.check() == len(plain)
+    log.close()
+
+
 def test_a_flipped_index_is_found(tmp_path: Path) -> None:
     log = opened(tmp_path)
     fill(log)

@@ -331,6 +331,10 @@ class ArchivedLog(SqliteLog):
             except SegmentGone:
                 self._archive.reload()
                 continue
+            except LogDamaged:
+                if self._current(snapshot):
+                    raise
+                continue  # what was sealed meanwhile is not missing
             if self._current(snapshot):
                 return found
         raise self._torn()
