@@ -28,8 +28,8 @@ NOTES = (
     accepted, durable, applied, 47 features computed, scored and published, on top of imported history; the first of an
     account also loads its state. Drawing the events is in it.""",
     """Engine: old records move into the archive beside it, an eighth of the events at a time at every size, so that an
-    event was moved and merged about as often at each; decoded states may take 4,096 bytes an account, so that all
-    accounts fit. Python's search for cycles is set as in a server.""",
+    event was moved and merged about as often at each; decoded states may take 4,096 bytes an account and 512 an
+    event, so that all fit. Python's search for cycles is set as in a server.""",
     """More events of the same accounts lie in the same windows, and a window's events are what a value is made of.""",
 )
 _HISTORY = 3
@@ -40,8 +40,8 @@ _REPEATED = 1_000_000
 _SEVERAL = 200_000
 """Up to so many events an engine is."""
 _TREES = 200
-_AN_ACCOUNT = 4_096
-"""Bytes of memory that the engine is given for each account's decoded state."""
+_AN_ACCOUNT, _AN_EVENT = 4_096, 512
+"""Bytes of memory that the engine is given for each account's decoded state, and for each of its events."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ FULL = {
     },
     "ten times the events": {
         "backfill": [Size(50_000, 1_000_000), Size(50_000, 10_000_000)],
-        "engine": [Size(50_000, 1_000_000), Size(50_000, 10_000_000)],
+        "engine": [Size(50_000, 100_000), Size(50_000, 1_000_000), Size(50_000, 10_000_000)],
     },
 }
 
@@ -174,7 +174,8 @@ def engine(size: Size, trees: int = _TREES) -> Cost:
     """Ingest events, each scored and durable, on top of a history of every account."""
     with tempfile.TemporaryDirectory() as folder:
         eighth = size.events // 8
-        settings = f"[log]\ntail = {eighth}\nseal = {eighth}\n[engine]\ncached_bytes = {_AN_ACCOUNT * size.accounts}\n"
+        memory = _AN_ACCOUNT * size.accounts + _AN_EVENT * size.events
+        settings = f"[log]\ntail = {eighth}\nseal = {eighth}\n[engine]\ncached_bytes = {memory}\n"
         place = make_drawn_lender(Path(folder) / "lender", trees=trees, settings=settings)
         now = time.time_ns() // 1_000
         with Owner.open(place) as owner:
