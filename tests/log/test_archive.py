@@ -392,42 +392,6 @@ def test_reads_beside_a_sealing_thread_are_whole(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_check_beside_a_sealing_takes_nothing_for_missing(
-    tmp_path: Path, plain: list[Record], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = opened(tmp_path)
-    fill(log)
-    check = log._reader.check
-
-    def overtaken(after: int) -> int:
-        log.seal(10, 30)
-        return check(after)
-
-    monkeypatch.setattr(log._reader, "check", overtaken)
-    assert log.check() == len(plain)
-    log.close()
-
-
-def test_a_flipped_index_is_found(tmp_path: Path) -> None:
-    log = opened(tmp_path)
-    fill(log)
-    log.close()
-    with sqlite3.connect(tmp_path / "log.db") as file:
-        root = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'records_by_slice'").fetchone()[0]
-        size = file.execute("PRAGMA page_size").fetchone()[0]
-    file.close()
-    path = tmp_path / "log.db"
-    data = bytearray(path.read_bytes())
-    page = slice((root - 1) * size, root * size)
-    place = data.index(b"account:A-", page.start) + len("account:A-")
-    data[place] ^= 8
-    path.write_bytes(data)
-    log = opened(tmp_path)
-    with pytest.raises(LogDamaged, match="damaged"):
-        log.check()
-    log.close()
-
-
 def test_an_entity_that_is_ahead_of_the_clock_is_known_from_the_archive(folder: Path) -> None:
     log = opened(folder)
     ahead = NOW + 10**9
