@@ -14,7 +14,7 @@ from streamgauge.adapters.sqlite.log import SqliteLog
 from streamgauge.adapters.sqlite.log_slices import FORMER, NAME
 from streamgauge.events.record import Record
 from streamgauge.testing.log_conformance import NOW, movement
-from streamgauge.testing.streams import STREAMS
+from tests.adapters.sqlite.test_log import opened
 
 EVENTS = 20_000
 RARE = "rare"
@@ -37,13 +37,6 @@ def path(written: Path, tmp_path: Path) -> Path:
     copied = tmp_path / "log.db"
     copied.write_bytes(written.read_bytes())
     return copied
-
-
-def opened(path: Path) -> SqliteLog:
-    log = SqliteLog(path)
-    for spec in STREAMS.values():
-        log.register_schema(spec)
-    return log
 
 
 def positions(log: SqliteLog, up_to: int | None = None, after: int = 0) -> list[int]:
